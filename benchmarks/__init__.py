@@ -1,0 +1,1 @@
+"""Benchmarks of discolocal against its peers; `python -m benchmarks` runs them (see README.md)."""

@@ -1,0 +1,1 @@
+"""The side of discolocal: one script per workload."""

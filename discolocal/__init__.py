@@ -1,0 +1,65 @@
+"""discolocal: Disco map/reduce jobs on one machine, in the caller's process.
+
+The same job, the same job pack, the same worker protocol and the same files on disk as on a Disco
+cluster. `LocalCluster().run(job, input=[...])` is where to start.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from discolocal.cluster.local import LocalCluster
+    from discolocal.cluster.results import Results
+    from discolocal.core import result_iterator
+    from discolocal.error import CommError, DataError, DiscoError, JobError, PortabilityWarning
+    from discolocal.job import Job
+    from discolocal.wire.jobpack import JobPack
+    from discolocal.worker import Params
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CommError",
+    "DataError",
+    "DiscoError",
+    "Job",
+    "JobError",
+    "JobPack",
+    "LocalCluster",
+    "Params",
+    "PortabilityWarning",
+    "Results",
+    "result_iterator",
+]
+
+_HOMES = {
+    "CommError": "discolocal.error",
+    "DataError": "discolocal.error",
+    "DiscoError": "discolocal.error",
+    "Job": "discolocal.job",
+    "JobError": "discolocal.error",
+    "JobPack": "discolocal.wire.jobpack",
+    "LocalCluster": "discolocal.cluster.local",
+    "Params": "discolocal.worker",
+    "PortabilityWarning": "discolocal.error",
+    "Results": "discolocal.cluster.results",
+    "result_iterator": "discolocal.core",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: `import discolocal` alone costs nothing."""
+    try:
+        home = _HOMES[name]
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    import importlib
+
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

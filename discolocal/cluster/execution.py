@@ -1,0 +1,143 @@
+"""The node's end of one task: frames in, replies out, index file at the end (reference 2, 2.8).
+
+    worker --bytes--> TaskRun.feed --> replies
+                          |--> TaskEvent for the master (`take_events`)
+                          `--> TaskEnd (`end`)
+
+The same object serves a forked worker behind pipes and an inline worker behind a function call. What
+the conversation means is decided by `wire.session`; here only the disk and the clock are added.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+from discolocal.cluster import store
+from discolocal.cluster.grouping import DataOutput, Output
+from discolocal.cluster.orders import TaskEnd, TaskEvent, TaskOrder
+from discolocal.wire import event as texts
+from discolocal.wire import names
+from discolocal.wire.protocol import FrameError, FrameParser
+from discolocal.wire.session import End, Session, TaskInput, is_local, verdict
+
+
+class TaskRun:
+    """One attempt of a task, seen from its node. `home` is the job home on this node."""
+
+    def __init__(self, order: TaskOrder, home: str, on_event: Callable[[TaskEvent], None]) -> None:
+        self.order = order
+        self.home = home
+        self.end: TaskEnd | None = None
+        self._on_event = on_event
+        self._parser = FrameParser()
+        self._broken = False
+        self._started = time.monotonic()
+        inputs = [TaskInput(label, list(urls)) for label, urls in order.inputs]
+        self._session = Session(self.reply_to_task(), inputs, started=self._started, throttle_fatal=False)
+        self._throttled = False
+
+    def reply_to_task(self) -> dict[str, object]:
+        """The payload of the TASK reply (reference 2.4), with our own facts under "discolocal"."""
+        job, order = self.order.job, self.order
+        return {
+            "taskid": order.taskid,
+            "master": job.master,
+            "disco_port": 8989,
+            "put_port": 8990,
+            "ddfs_data": os.path.join(os.path.dirname(job.data), "ddfs"),
+            "disco_data": job.data,
+            "stage": order.stage,
+            "grouping": order.grouping,
+            "group": list(order.group),
+            "jobfile": os.path.join(self.home, "jobfile"),
+            "jobname": job.jobname,
+            "host": order.host,
+            "discolocal": {"seed": job.seed, "strict": job.strict, "start": job.start, "run": order.run},
+        }
+
+    def feed(self, data: bytes) -> bytes:
+        """Take bytes of the worker and return the bytes to answer; sets `end` when the task has ended."""
+        self._parser.feed(data)
+        replies = []
+        while self.end is None and not self._broken:
+            try:
+                frame = self._parser.next()
+            except FrameError as error:
+                # What follows is collected until the worker is gone: it becomes its last words.
+                self._broken = True
+                self._event("WARNING", str(error))
+                break
+            if frame is None:
+                break
+            replies.append(self._answer(*frame))
+        return b"".join(replies)
+
+    def _answer(self, name: str, body: bytes) -> bytes:
+        reply = self._session.receive(name, body, time.monotonic())
+        for type, text in reply.events:
+            self._event(type, text)
+        if self._session.throttled and not self._throttled:
+            self._throttled = True
+            self._event(
+                "MSG",
+                texts.portability(
+                    "message-rate",
+                    f"task {self.order.stage}:{self.order.taskid} sent ten messages within a second; a master "
+                    "kills the whole job for that. Print less, or set status_interval=0.",
+                ),
+            )
+        if reply.end is not None:
+            self._ended(reply.end)
+        return reply.data or b""
+
+    def _ended(self, end: End) -> None:
+        if end.kind != "done":
+            self._finish(end.kind, end.text)
+            return
+        outputs: list[Output] = []
+        local = [o for o in self._session.outputs if is_local(o[1])]
+        unsafe = next((location for _, location, _ in local if ".." in location.split("/")), None)
+        if unsafe is not None:
+            self._finish("error", f"invalid_output: {unsafe!r} is outside the job home")
+            return
+        if local:
+            outputs.append(store.write_index(self.order, self.home, local))
+        remote = [o for o in reversed(self._session.outputs) if not is_local(o[1])]
+        outputs += [DataOutput(label, size, (url,), names.preferred_host(url)) for label, url, size in remote]
+        self._finish("done", "", tuple(outputs))
+
+    def worker_gone(self, exit_code: int, last_words: bytes) -> None:
+        """The worker's process ended by itself with `exit_code` (negative: a signal) before DONE."""
+        if self.end is not None:
+            return
+        outcome = verdict(exit_code, last_words + self._parser.pending)
+        for type, text in outcome.events:
+            self._event(type, text)
+        said = outcome.end.text if outcome.end is not None else ""
+        self._finish("error", f"{describe_exit(exit_code)}. {said}")
+
+    def killed(self) -> None:
+        """The master asked for the end of this attempt."""
+        if self.end is None:
+            self._finish("killed", "killed")
+
+    def _finish(self, kind: str, text: str, outputs: tuple[Output, ...] = ()) -> None:
+        self.end = TaskEnd(self.order.key, kind, text, outputs, time.monotonic() - self._started)
+
+    def _event(self, type: str, text: str) -> None:
+        self._on_event(TaskEvent(self.order.key, type, text))
+
+
+def describe_exit(code: int) -> str:
+    """Say how a process ended: `killed by signal SIGKILL`, `exited with status 3`."""
+    if code >= 0:
+        return f"the worker exited with status {code} before its task was done"
+    import signal
+
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = str(-code)
+    return f"the worker was killed by signal {name}"

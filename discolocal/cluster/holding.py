@@ -1,0 +1,70 @@
+"""What a cluster must give back when it is closed, dropped or left behind at interpreter exit."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+from typing import Any
+
+from discolocal import schemes
+from discolocal.cluster import store
+from discolocal.cluster.watcher import watcher
+
+_open: set[Holding] = set()
+
+
+class Holding:
+    """What a cluster must give back: its executor and its directory. Refers to no LocalCluster."""
+
+    def __init__(self, root: str, temporary: bool) -> None:
+        self.root = root
+        self.temporary = temporary
+        self.executor: Any = None
+        self.closed = False
+        self._owner = os.getpid()
+        schemes.data_roots.append(store.data_dir(root))
+        if temporary:
+            watcher.add_root(root)
+        _open.add(self)
+
+    def close(self) -> None:
+        """End the executor, wait for it, and remove the directory."""
+        if self._begin() and self.executor is not None:
+            self.executor.close()
+            self._remove()
+
+    def give_up(self) -> None:
+        """The cluster could not be made: remove the directory."""
+        if self._begin():
+            self._remove()
+
+    def abandon(self) -> None:
+        """As `close`, without waiting: the collector calls it, in any thread and at any moment."""
+        if self._begin() and self.executor is not None:
+            self.executor.abandon(self._remove)
+
+    @property
+    def foreign(self) -> bool:
+        """Whether this process is a fork of the one that made the cluster."""
+        return self._owner != os.getpid()
+
+    def _begin(self) -> bool:
+        """Note that it is closed; False if it was before, or in a fork of the process it belongs to."""
+        first = not self.closed and not self.foreign
+        self.closed = True
+        _open.discard(self)
+        return first
+
+    def _remove(self) -> None:
+        if self.temporary:
+            shutil.rmtree(self.root, ignore_errors=True)
+            watcher.forget_root(self.root)
+        schemes.data_roots.remove(store.data_dir(self.root))
+
+
+@atexit.register
+def _close_all() -> None:
+    """At interpreter exit: clusters that nobody closed."""
+    for holding in list(_open):
+        holding.close()

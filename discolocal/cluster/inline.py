@@ -1,0 +1,121 @@
+"""`start="inline"`: tasks run one after another in the caller's thread, without any process.
+
+The job goes through the same pack, files and protocol frames as with processes; only the pipes are
+function calls. While a task runs, the working directory is its job home, as on a node. For pdb, coverage,
+monkeypatching and property tests.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from discolocal.cluster import store
+from discolocal.cluster.execution import TaskRun
+from discolocal.cluster.jobrun import JobRun, Work
+from discolocal.cluster.orders import TaskEnd, TaskEvent, TaskOrder
+from discolocal.cluster.scheduler import Scheduler
+from discolocal.cluster.transitions import Cancel, KillAsked, TaskAssigned
+
+_directory = threading.RLock()
+"""The working directory belongs to the whole process: one inline task at a time."""
+
+
+def execute_task(order: TaskOrder, on_event: Callable[[TaskEvent], None]) -> TaskEnd:
+    """Run one task in this thread and return its end; `on_event` is called with what it says.
+
+    Needs nothing but the order and the cluster's files, so any executor whose workers share the file
+    system can run it.
+    """
+    from discolocal.worker import serve
+    from discolocal.worker.channel import DirectChannel
+
+    home = store.prepare_home(order)
+    run = TaskRun(order, home, on_event)
+    with _directory:
+        before = os.getcwd()
+        os.chdir(home)
+        try:
+            serve(DirectChannel(run.feed), local=True)
+        except SystemExit as error:
+            run.worker_gone(error.code if isinstance(error.code, int) else int(error.code is not None), b"")
+        finally:
+            os.chdir(before)
+    if run.end is None:
+        run.worker_gone(0, b"")
+    assert run.end is not None
+    return run.end
+
+
+class Inline:
+    """Runs jobs in the thread that submits them; has the same face as `Master`."""
+
+    def __init__(self, names: Sequence[str], workers: int, seed: int) -> None:
+        self._names = list(names)
+        self._scheduler = Scheduler(names, workers, seed)
+
+    def submit(self, job: JobRun) -> None:
+        """Run the job to its end."""
+        self._scheduler.add_job(job.name, job.info.max_cores)
+        try:
+            self._do(job, job.begin())
+            while (placement := self._scheduler.pick()) is not None:
+                order = job.task_order(placement.launch, placement.host)
+                job.started(order.taskid, order.run, placement.host)
+                self._do(job, job.feed(TaskAssigned(order.taskid, order.run, placement.host)))
+                self._attempt(job, order)
+        finally:
+            self._scheduler.remove_job(job.name)
+
+    def _attempt(self, job: JobRun, order: TaskOrder) -> None:
+        work: deque[Work] = deque()
+
+        def said(event: TaskEvent) -> None:
+            work.extend(job.said(event, order.host))
+
+        end = TaskEnd(order.key, "killed", "interrupted", (), 0.0)
+        try:
+            end = execute_task(order, said)
+        except OSError as error:
+            text = f"Worker could not be started on {order.host}: {type(error).__name__}: {error}"
+            end = TaskEnd(order.key, "error", text, (), 0.0)
+        except BaseException as error:
+            job.feed(KillAsked(f"interrupted by {type(error).__name__}"))
+            raise
+        finally:
+            self._scheduler.release(job.name, order.host)
+            work.extend(job.ended_attempt(end))
+            self._do(job, list(work))
+
+    def _do(self, job: JobRun, work: list[Work]) -> None:
+        for item in work:
+            if isinstance(item, Cancel):
+                self._scheduler.cancel(job.name, item.task, item.run)
+            else:
+                self._scheduler.add(job.name, item)
+
+    def kill(self, job: JobRun, text: str) -> None:
+        """End a job that was interrupted (it cannot run while the caller does something else)."""
+        job.feed(KillAsked(text))
+
+    def close(self) -> None:
+        """Nothing is left to end."""
+
+    def abandon(self, then: Callable[[], None]) -> None:
+        """Nothing is left to end: go on with `then`."""
+        then()
+
+    @property
+    def tasks(self) -> dict[str, int]:
+        """How many tasks each node runs: none, while anybody can ask."""
+        return dict.fromkeys(self._names, 0)
+
+    def worker_pids(self) -> list[int]:
+        """There are no worker processes."""
+        return []
+
+    def pids(self) -> dict[str, int]:
+        """The node names with the caller's pid."""
+        return dict.fromkeys(self._names, os.getpid())

@@ -1,0 +1,212 @@
+"""A job on a cluster: its state machine, its events, what it printed, and who waits for it.
+
+The executor (`master` for processes, `inline` for none) feeds events and carries out what comes back;
+callers wait on it from any thread.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+
+from discolocal.cluster.events import EventLog
+from discolocal.cluster.orders import JobOrder, TaskEnd, TaskEvent, TaskOrder
+from discolocal.cluster.state import JobState
+from discolocal.cluster.transitions import (
+    Begin,
+    Cancel,
+    Event,
+    Fail,
+    Finish,
+    Instruction,
+    KillAsked,
+    Launch,
+    Log,
+    Task,
+    TaskDone,
+    TaskFailed,
+    TaskFatal,
+)
+from discolocal.error import JobError, PortabilityWarning, RemoteTraceback
+from discolocal.wire import event as texts
+from discolocal.wire.packcheck import JobInfo
+
+Work = Launch | Cancel
+
+
+class JobRun:
+    """One submitted job.
+
+    Parameters: `order` what its tasks have in common; `info` what its pack says; `state` its state
+    machine; `log` its events. `inline` workers print by themselves, so their messages are not shown
+    again.
+    """
+
+    def __init__(self, order: JobOrder, info: JobInfo, state: JobState, log: EventLog) -> None:
+        self.name = order.jobname
+        self.order = order
+        self.info = info
+        self.state = state
+        self.log = log
+        self.timestamp = time.time()
+        self.results: list[list[str]] = []
+        self.error: JobError | None = None
+        self.running: dict[tuple[int, int], str] = {}
+        self._changed = threading.Condition()
+        self._warnings: dict[str, PortabilityWarning] = {}
+        self._warned: set[str] = set()
+        self._over = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether the job has ended and none of its workers is left."""
+        return self._over
+
+    def begin(self) -> list[Work]:
+        """Start the first stage."""
+        self.log.add("master", texts.NEW_JOB)
+        self.log.add("master", texts.created(self.name))
+        return self.feed(Begin())
+
+    def feed(self, event: Event) -> list[Work]:
+        """Give the state machine an event; returns the attempts to start or to stop."""
+        work: list[Work] = []
+        with self._changed:
+            for instruction in self.state.handle(event, time.time()):
+                self._carry_out(instruction, work)
+            self._settle()
+        return work
+
+    def _carry_out(self, instruction: Instruction, work: list[Work]) -> None:
+        match instruction:
+            case Launch() | Cancel():
+                work.append(instruction)
+            case Log(host, text):
+                self.log.add(host, text)
+            case Finish(results):
+                self.results = results
+            case Fail():
+                self.error = self._job_error(instruction)
+
+    def started(self, task: int, run: int, host: str) -> None:
+        """Attempt `run` of the task runs on `host` now."""
+        with self._changed:
+            self.running[task, run] = host
+
+    def stopped(self, task: int, run: int) -> None:
+        """The attempt has no process any more."""
+        with self._changed:
+            self.running.pop((task, run), None)
+            self._settle()
+
+    def _settle(self) -> None:
+        """When the job is over and its last worker gone, write the events and wake those who wait."""
+        if self.state.status != "active" and not self.running and not self._over:
+            self.log.flush()
+            self._over = True
+        self._changed.notify_all()
+
+    def ended_attempt(self, end: TaskEnd) -> list[Work]:
+        """Feed the end of an attempt."""
+        _, task, run = end.key
+        self.stopped(task, run)
+        match end.kind:
+            case "done":
+                return self.feed(TaskDone(task, run, end.outputs))
+            case "error":
+                return self.feed(TaskFailed(task, run, end.text))
+            case "fatal":
+                return self.feed(TaskFatal(task, run, end.text))
+        return []
+
+    def said(self, event: TaskEvent, host: str) -> list[Work]:
+        """A task sent a message or warning: log it; show prints; keep portability warnings.
+
+        Under `strict` a portability warning ends the job."""
+        _, taskid, run = event.key
+        task = self.state.tasks[taskid]
+        self.log.add(host, texts.task_event(event.type, task.stage, taskid, event.text))
+        if event.type != "MSG":
+            return []
+        found = texts.parse_portability(event.text)
+        if found is not None:
+            with self._changed:
+                self._warnings.setdefault(found[0], PortabilityWarning(*found))
+            if self.order.strict and task.status == "running" and task.run == run:
+                return self.feed(TaskFatal(taskid, run, event.text))
+        elif not texts.is_status(event.text) and self.order.start != "inline":
+            _show(f"[{task.name}] {event.text}\n")
+        return []
+
+    def crashed(self, text: str) -> None:
+        """The executor itself failed: the job is over, and nothing runs any more."""
+        with self._changed:
+            self.running.clear()
+        self.feed(KillAsked(text))
+
+    def take_warnings(self) -> list[PortabilityWarning]:
+        """Return the portability warnings of tasks that nobody took yet; each code comes once a job."""
+        with self._changed:
+            new = [w for code, w in self._warnings.items() if code not in self._warned]
+            self._warned.update(self._warnings)
+        return new
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the job has ended or `timeout` seconds have passed; returns whether it has ended."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._over, timeout)
+
+    def progress(self) -> list[tuple[str, int, int]]:
+        """Rows (stage, tasks done, tasks known)."""
+        with self._changed:
+            return [
+                (stage, done, waiting + running + done) for stage, _, waiting, running, done, _ in self.state.counts()
+            ]
+
+    def task_order(self, launch: Launch, host: str) -> TaskOrder:
+        """The order for an attempt on `host`."""
+        task = launch.task
+        grouping = dict(self.state.pipeline)[task.stage]
+        inputs = tuple((i.label, i.urls) for i in task.group.inputs)
+        return TaskOrder(
+            self.order,
+            task.id,
+            launch.run,
+            host,
+            task.stage,
+            grouping,
+            (task.group.label, task.group.host or ""),
+            inputs,
+        )
+
+    def _job_error(self, fail: Fail) -> JobError:
+        if fail.task is None:
+            return JobError(self.name, fail.text)
+        headline, _, traceback = fail.text.partition("\n")
+        error = JobError(self.name, self._blame(fail, fail.task, headline))
+        error.__cause__ = RemoteTraceback(traceback or headline)
+        found = texts.parse_portability(fail.text)
+        if found is not None:
+            error.__cause__ = PortabilityWarning(*found)
+        return error
+
+    def _blame(self, fail: Fail, task: Task, headline: str) -> str:
+        times = f" {fail.failures} times, the last time" if fail.failures > 1 else ""
+        urls = [" or ".join(i.urls) for i in task.group.inputs]
+        shown = ", ".join(urls[:3]) + (f", ... ({len(urls)} in all)" if len(urls) > 3 else "")
+        return (
+            f"task {task.name} of stage {task.stage} failed{times} on {fail.host}: {headline}\n"
+            f"  inputs: {shown or 'none'}\n"
+            f"  files: {self.order.data} (kept with LocalCluster(keep=True))\n"
+            f"  seed: {self.order.seed} (LocalCluster(seed={self.order.seed}) repeats order of inputs and placement)"
+        )
+
+
+def _show(text: str) -> None:
+    """Show what a task printed. The stream may be gone by now (a test's capture): then nobody watches."""
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except (ValueError, OSError, AttributeError):
+        pass

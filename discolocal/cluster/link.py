@@ -1,0 +1,85 @@
+"""One end of the socket between the master and a node: whole Python objects, never blocking.
+
+A message is a 4-byte big-endian length and a pickle. Both ends are this library in processes of
+the same user, started by this process, so pickle is safe here. The `Link` only buffers: whoever
+owns it polls `fileno()` and calls `receive` and `flush` when the descriptor is ready.
+"""
+
+from __future__ import annotations
+
+import pickle
+import socket
+import struct
+from typing import Any
+
+_LENGTH = struct.Struct("!I")
+_CHUNK = 1 << 18
+
+
+class LinkClosed(Exception):
+    """The other end is gone."""
+
+
+class Link:
+    """A buffered, non-blocking message link over a connected stream socket."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        self._sock = sock
+        self._inbox = bytearray()
+        self._outbox = bytearray()
+
+    def fileno(self) -> int:
+        """The socket's descriptor."""
+        return self._sock.fileno()
+
+    @property
+    def wants_write(self) -> bool:
+        """Whether bytes wait for the descriptor to become writable."""
+        return bool(self._outbox)
+
+    def send(self, message: object) -> None:
+        """Queue a message and send what the socket takes now. A closed other end is noticed by `receive`."""
+        data = pickle.dumps(message, 5)
+        self._outbox += _LENGTH.pack(len(data)) + data
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what the socket takes now."""
+        while self._outbox:
+            try:
+                sent = self._sock.send(self._outbox)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError:
+                self._outbox.clear()
+                return
+            del self._outbox[:sent]
+
+    def receive(self) -> list[Any]:
+        """Return the messages that are complete. Raises LinkClosed when the other end is gone."""
+        try:
+            data = self._sock.recv(_CHUNK)
+        except (BlockingIOError, InterruptedError):
+            return []
+        except OSError as error:
+            raise LinkClosed(str(error)) from error
+        if not data:
+            raise LinkClosed("end of file")
+        inbox = self._inbox
+        inbox += data
+        messages = []
+        start = 0
+        while len(inbox) - start >= 4:
+            (length,) = _LENGTH.unpack_from(inbox, start)
+            if len(inbox) - start - 4 < length:
+                break
+            with memoryview(inbox) as view, view[start + 4 : start + 4 + length] as body:
+                messages.append(pickle.loads(body))
+            start += 4 + length
+        del inbox[:start]
+        return messages
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._sock.close()

@@ -1,0 +1,335 @@
+"""`LocalCluster`: a Disco cluster on this machine, in the caller's process.
+
+    run(job) -> Job.pack -> check as a master does -> JobRun -> Master (processes) or Inline
+             -> wait -> Results
+
+This module is the face: it owns the directory, the names and the jobs; who runs tasks is decided
+by `start`.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import random
+import tempfile
+import time
+import warnings
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from discolocal.cluster import store, submission
+from discolocal.cluster.holding import Holding
+from discolocal.cluster.jobrun import JobRun
+from discolocal.cluster.results import Results, ResultUrls
+from discolocal.cluster.submission import Site
+from discolocal.error import DiscoError, JobError, PortabilityWarning
+from discolocal.job import Job
+from discolocal.wire.jobpack import JobPack
+from discolocal.wire.packcheck import JobInfo
+
+STARTS = ("fork", "inline")
+_NODE = "node"
+
+
+class LocalCluster:
+    """A cluster of `nodes` on this machine.
+
+    Parameters:
+
+    - `nodes`: how many nodes (default: the number of CPUs, at least 2), named node1, node2, ...
+    - `workers_per_node`: how many tasks a node runs at once (default 1).
+    - `root`: the directory for all files; a given one is kept. Default: a temporary directory,
+      removed on `close()`, at interpreter exit, and by a watcher if this process is killed.
+    - `start`: how a worker starts: "fork" (a process for each task) or "inline" (in the caller's
+      thread, for debuggers and coverage).
+    - `seed`: an int from which the order of reduce inputs and the placement of tasks are drawn
+      (default: a new one each time, `cluster.seed`; named when a job fails).
+    - `max_failures`: how often a task may be tried again after an error (default 3; reference 4.2).
+    - `strict`: make every `PortabilityWarning` an error.
+    - `keep`: do not remove a temporary root.
+    - `progress`: show progress while waiting: True, False or None (where a person watches).
+
+    A context manager; a cluster that is no longer referenced or not closed at exit closes itself.
+    Raises ValueError for parameters out of range.
+    """
+
+    def __init__(
+        self,
+        nodes: int | None = None,
+        workers_per_node: int = 1,
+        root: str | os.PathLike[str] | None = None,
+        start: str = "fork",
+        seed: int | None = None,
+        max_failures: int = 3,
+        strict: bool = False,
+        keep: bool = False,
+        progress: bool | None = None,
+    ) -> None:
+        if start not in STARTS:
+            more = " (exec is not available in this version)" if start == "exec" else ""
+            raise ValueError(f"start={start!r}: must be one of {', '.join(STARTS)}{more}")
+        count = max(2, os.cpu_count() or 2) if nodes is None else nodes
+        for name, number, least in (
+            ("nodes", count, 1),
+            ("workers_per_node", workers_per_node, 1),
+            ("max_failures", max_failures, 0),
+        ):
+            if not isinstance(number, int) or isinstance(number, bool) or number < least:
+                raise ValueError(f"{name}={number!r}: must be an int of at least {least}")
+        self.nodes = [f"{_NODE}{number}" for number in range(1, count + 1)]
+        self.workers_per_node = workers_per_node
+        self.start = start
+        self.seed = random.SystemRandom().getrandbits(32) if seed is None else seed
+        self.max_failures = max_failures
+        self.strict = strict
+        self.keep = keep
+        self.progress = progress
+        temporary = root is None
+        self.root = tempfile.mkdtemp(prefix="discolocal-") if root is None else os.path.abspath(root)
+        os.makedirs(store.data_dir(self.root), exist_ok=True)
+        self._site = Site(self.root, tuple(self.nodes), start, self.seed, max_failures, strict)
+        self._jobs: dict[str, JobRun] = {}
+        self._holding = Holding(self.root, temporary and not keep)
+        try:
+            self._holding.executor = self._executor()
+        except BaseException:
+            self._holding.give_up()
+            raise
+        weakref.finalize(self, self._holding.abandon).atexit = False
+
+    def _executor(self) -> Any:
+        if self.start == "inline":
+            from discolocal.cluster.inline import Inline
+
+            return Inline(self.nodes, self.workers_per_node, self.seed)
+        from discolocal.cluster.master import Master
+
+        return Master(self.nodes, self.workers_per_node, self.seed)
+
+    def __enter__(self) -> LocalCluster:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = " closed" if self.closed else ""
+        return (
+            f"<LocalCluster{state} {len(self.nodes)} nodes, start={self.start!r}, seed={self.seed}, root={self.root!r}>"
+        )
+
+    def __getstate__(self) -> object:
+        raise TypeError("a LocalCluster cannot be pickled: leave it out of what a job's functions refer to")
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._holding.closed
+
+    @property
+    def kept(self) -> bool:
+        """Whether the files stay when the cluster is closed."""
+        return not self._holding.temporary
+
+    @property
+    def data(self) -> str:
+        """The directory of all job files (a node's DISCO_DATA)."""
+        return store.data_dir(self.root)
+
+    def close(self) -> None:
+        """End running jobs, give the node processes back and remove a temporary root. Safe to call twice."""
+        self._holding.close()
+
+    def run(self, job: Job | type[Job] | bytes | str | os.PathLike[str], **jobargs: Any) -> Results:
+        """Run a job to its end and return its `Results`.
+
+        `job` is a Job, a Job class, or a job pack (its bytes or its path); `jobargs` are job parameters.
+        Raises TypeError and DiscoError as `submit`, and JobError when the job fails, whose
+        `__cause__` has the traceback of the task. Ctrl-C ends the job and its files.
+        """
+        handle = self.submit(job, **jobargs)
+        return Results(handle, self._wait(handle.name, None))
+
+    def submit(self, job: Job | type[Job] | bytes | str | os.PathLike[str], **jobargs: Any) -> Job:
+        """Start a job and return it with its unique name, without waiting (inline: after it has ended).
+
+        Raises TypeError for an unknown parameter, DiscoError for a bad job pack or input.
+        """
+        if self.closed:
+            raise DiscoError("This cluster is closed: make a new LocalCluster")
+        if self._holding.foreign:
+            raise DiscoError("This cluster belongs to the parent process: make a new LocalCluster in this one")
+        if isinstance(job, type):
+            job = job()
+        if isinstance(job, Job):
+            handle = copy.copy(job)
+            pack = self._pack(job, jobargs)
+        else:
+            if jobargs:
+                raise TypeError(f"a job pack takes no parameters: {', '.join(jobargs)}")
+            pack = bytes(job) if isinstance(job, (bytes, bytearray)) else Path(job).read_bytes()
+            handle = Job()
+        run = submission.job_run(pack, self._site)
+        handle.name = run.name
+        handle.master = self
+        self._jobs[run.name] = run
+        try:
+            self._holding.executor.submit(run)
+        except BaseException:
+            self._drop(run)
+            raise
+        return handle
+
+    def _pack(self, job: Job, jobargs: dict[str, Any]) -> bytes:
+        with warnings.catch_warnings():
+            if self.strict:
+                warnings.simplefilter("error", PortabilityWarning)
+            return job.pack(**jobargs).dumps()
+
+    def wait(
+        self,
+        jobname: str,
+        poll_interval: float = 2,
+        timeout: float | None = None,
+        clean: bool = False,
+        show: bool | str | None = None,
+    ) -> ResultUrls:
+        """Wait for a job and return its result urls (reference 8.13).
+
+        `poll_interval` is accepted for Disco's sake: nothing is polled here, so the end is noticed at once.
+        `timeout` is in seconds; `clean` forgets the job when it has ended; `show` prints its events.
+        Raises JobError when the job fails, is unknown or is not done in time.
+        """
+        if poll_interval < 0:
+            raise ValueError(f"poll_interval={poll_interval!r}: must not be negative")
+        if show:
+            self._show(jobname, timeout)
+        urls = self._wait(jobname, timeout)
+        if clean:
+            self.clean(jobname)
+        return urls
+
+    def _show(self, jobname: str, timeout: float | None) -> None:
+        """Print events until the job ends or the time is over."""
+        end = None if timeout is None else time.monotonic() + timeout
+        run = self._run_of(jobname)
+        offset = 0
+        while True:
+            over = run.wait(0.1)
+            for position, (when, host, text) in run.log.since(offset):
+                offset = position
+                print(f"{when} {host:<9} {text}")
+            if over or (end is not None and time.monotonic() > end):
+                return
+
+    def _wait(self, jobname: str, timeout: float | None) -> ResultUrls:
+        from discolocal.cluster import progress
+
+        run = self._run_of(jobname)
+        try:
+            if timeout is None and self.start != "inline" and progress.wanted(self.progress):
+                progress.watch(run)
+            ended = run.wait(timeout)
+        except BaseException as error:
+            self._holding.executor.kill(run, f"interrupted by {type(error).__name__}")
+            run.wait(5)
+            self.purge(jobname)
+            raise
+        for warning in run.take_warnings():
+            warnings.warn(warning, stacklevel=4)
+        if not ended:
+            raise JobError(jobname, f"Timeout: it is not done after {timeout} seconds")
+        if run.error is not None:
+            raise run.error.with_traceback(None)
+        return ResultUrls(run.results, self)
+
+    def _run_of(self, jobname: str) -> JobRun:
+        try:
+            return self._jobs[getattr(jobname, "name", jobname)]
+        except KeyError:
+            raise JobError(jobname, "Status unknown job") from None
+
+    def results(self, jobname: str, timeout: int = 2000) -> tuple[str, list[list[str]]]:
+        """Return (status, result urls) of a job after at most `timeout` milliseconds (reference 8.13).
+
+        The status is "active", "ready", "dead" or "unknown job"; the urls are empty unless it is ready.
+        """
+        run = self._jobs.get(getattr(jobname, "name", jobname))
+        if run is None:
+            return "unknown job", []
+        run.wait(timeout / 1000)
+        return self._status(run), ResultUrls(run.results if run.ended else [], self)
+
+    def _status(self, run: JobRun) -> str:
+        return run.state.status if run.ended else "active"
+
+    def stageresults(self, jobname: str, stage: str = "map") -> list[list[str]]:
+        """Return the result urls of a finished stage. Raises DiscoError while it runs or if it is unknown."""
+        urls = self._run_of(jobname).state.stage_results(stage)
+        if urls is None:
+            raise DiscoError(f"Stage {stage} of {jobname} is unknown or not finished")
+        return ResultUrls(urls, self)
+
+    def events(self, jobname: str, offset: int = 0) -> Iterator[tuple[int, tuple[str, str, str]]]:
+        """Yield (offset of the next event, (time, host, text)) from byte `offset` on (reference section 6)."""
+        return self._run_of(jobname).log.since(offset)
+
+    def jobinfo(self, jobname: str) -> dict[str, Any]:
+        """Return what a master tells of a job (reference 5.2)."""
+        run = self._run_of(jobname)
+        info: JobInfo = run.info
+        return {
+            "timestamp": time.strftime("%Y/%m/%d %H:%M:%S", time.localtime(run.timestamp)),
+            "active": self._status(run),
+            "pipeline": [list(row) for row in run.state.counts()],
+            "results": [url for urls in run.results for url in urls],
+            "inputs": [url for item in info.inputs for url in item.urls],
+            "worker": info.worker,
+            "hosts": list(run.running.values()),
+            "owner": info.owner,
+        }
+
+    def jobpack(self, jobname: str) -> JobPack:
+        """Return the job's pack."""
+        with open(self._run_of(jobname).order.jobfile, "rb") as file:
+            return JobPack.load(file)
+
+    def joblist(self) -> list[tuple[float, str, str]]:
+        """Return (submission time in seconds, status, name) of the jobs, newest first."""
+        return [(run.timestamp, self._status(run), run.name) for run in reversed(self._jobs.values())]
+
+    def nodeinfo(self) -> dict[str, dict[str, Any]]:
+        """Return for each node how many tasks it runs, how many it may run, and the pid of its process."""
+        tasks, pids = self._holding.executor.tasks, self._holding.executor.pids()
+        return {n: {"tasks": tasks[n], "max_workers": self.workers_per_node, "pid": pids[n]} for n in self.nodes}
+
+    def worker_pids(self) -> list[int]:
+        """Return the pids of the processes that run tasks now (none inline)."""
+        return list(self._holding.executor.worker_pids())
+
+    def kill(self, jobname: str) -> None:
+        """End a job and wait until its workers are gone; a job that has ended stays as it is (reference 4.5)."""
+        run = self._run_of(jobname)
+        if not run.ended:
+            self._holding.executor.kill(run, "Status dead: the job was killed")
+            run.wait(5)
+
+    def clean(self, jobname: str) -> None:
+        """End a job and forget it; the nodes keep its files (reference 4.5)."""
+        run = self._run_of(jobname)
+        self.kill(jobname)
+        store.remove_job(self.data, self.nodes, run.name, master_only=True)
+        self._jobs.pop(run.name, None)
+
+    def purge(self, jobname: str) -> None:
+        """End a job, forget it and delete all its files, results too (at once, unlike reference 4.5)."""
+        run = self._run_of(jobname)
+        self.kill(jobname)
+        self._drop(run)
+
+    def _drop(self, run: JobRun) -> None:
+        store.remove_job(self.data, self.nodes, run.name)
+        self._jobs.pop(run.name, None)

@@ -1,0 +1,248 @@
+"""A node: a process that takes task orders from the master and runs a worker process for each.
+
+    master (thread in the caller's process)
+      | socketpair, pickled orders and answers (`link`)
+    node process  -- an interpreter and hash seed of its own, one thread, poll loop
+      | two pipes per worker, Worker Protocol 1.1 (`execution`)
+    worker process -- a fork of the node, in a process group of its own, one task, then killed
+
+One spare worker is forked ahead of time, so that a task starts without waiting for fork. The node ends
+itself and all its workers when the socket closes; on Linux the kernel ends workers whose node dies.
+Nothing here knows user functions: those are loaded in the worker alone, so nothing stays
+behind in the node from one task to the next.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import selectors
+import signal
+import socket
+import sys
+from typing import Any
+
+from discolocal.cluster import store
+from discolocal.cluster.execution import TaskRun
+from discolocal.cluster.launch import Fork, Launched, Launcher
+from discolocal.cluster.link import Link, LinkClosed
+from discolocal.cluster.orders import READY, Key, TaskEnd, TaskEvent, TaskOrder, WorkerStarted
+from discolocal.wire import event as texts
+
+_LOG_TAIL = 65536
+
+
+class _Running:
+    """A worker at its task."""
+
+    def __init__(self, run: TaskRun, worker: Launched) -> None:
+        self.run = run
+        self.worker = worker
+        self.outbox = bytearray()
+
+
+class Node:
+    """The node's poll loop; see the module."""
+
+    def __init__(self, link: Link, launcher: Launcher) -> None:
+        self._link = link
+        self._launcher = launcher
+        self._tasks: dict[Key, _Running] = {}
+        self._by_fd: dict[int, _Running] = {}
+        self._selector = selectors.DefaultSelector()
+        self._wakeup, wakeup_write = os.pipe()
+        os.set_blocking(self._wakeup, False)
+        os.set_blocking(wakeup_write, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(wakeup_write, warn_on_full_buffer=False)
+        self._zombies: set[int] = set()
+        self._selector.register(link.fileno(), selectors.EVENT_READ)
+        self._selector.register(self._wakeup, selectors.EVENT_READ)
+
+    def run(self) -> None:
+        """Serve until the master is gone or says so."""
+        try:
+            self._link.send(READY)
+            while True:
+                self._launcher.prepare()
+                interest = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._link.wants_write else 0)
+                self._selector.modify(self._link.fileno(), interest)
+                for key, mask in self._selector.select():
+                    self._ready(key.fd, mask)
+        except (LinkClosed, _Exit):
+            pass
+        finally:
+            for running in list(self._tasks.values()):
+                running.worker.kill()
+            self._launcher.close()
+
+    def _ready(self, fd: int, mask: int) -> None:
+        if fd == self._link.fileno():
+            if mask & selectors.EVENT_WRITE:
+                self._link.flush()
+            if mask & selectors.EVENT_READ:
+                for message in self._link.receive():
+                    self._take(message)
+        elif fd == self._wakeup:
+            with contextlib.suppress(BlockingIOError):
+                os.read(self._wakeup, 4096)
+            self._reap()
+        else:
+            running = self._by_fd.get(fd)
+            if running is not None and mask & selectors.EVENT_WRITE:
+                self._write(running)
+            if running is not None and mask & selectors.EVENT_READ:
+                self._read(running)
+
+    def _take(self, message: Any) -> None:
+        match message:
+            case TaskOrder():
+                self._start(message)
+            case ("kill", key):
+                running = self._tasks.get(key)
+                if running is not None:
+                    running.run.killed()
+                    self._end(running)
+            case ("pids",):
+                self._link.send(("pids", [*self._launcher.spares()]))
+            case ("exit",):
+                raise _Exit
+
+    def _start(self, order: TaskOrder) -> None:
+        try:
+            home = store.prepare_home(order)
+            run = TaskRun(order, home, self._event)
+            worker = self._launcher.start(order, home)
+        except Exception as error:  # whatever it is, the task must get an end
+            self._link.send(
+                TaskEnd(
+                    order.key,
+                    "error",
+                    f"Worker could not be started on {order.host}: {type(error).__name__}: {error}",
+                    (),
+                    0.0,
+                )
+            )
+            return
+        running = _Running(run, worker)
+        self._tasks[order.key] = running
+        self._by_fd[worker.read_fd] = self._by_fd[worker.write_fd] = running
+        self._selector.register(worker.read_fd, selectors.EVENT_READ)
+        self._link.send(WorkerStarted(order.key, worker.pid))
+
+    def _event(self, event: TaskEvent) -> None:
+        self._link.send(event)
+
+    def _read(self, running: _Running) -> None:
+        try:
+            data = os.read(running.worker.read_fd, 1 << 18)
+        except BlockingIOError:
+            return
+        if data:
+            running.outbox += running.run.feed(data)
+            if running.run.end is not None:
+                self._end(running)
+            elif running.outbox:
+                self._write(running)
+        else:
+            # End of file without DONE: the process is ending, or has closed its channel.
+            running.worker.kill()
+            self._gone(running, running.worker.wait())
+
+    def _write(self, running: _Running) -> None:
+        try:
+            sent = os.write(running.worker.write_fd, running.outbox)
+            del running.outbox[:sent]
+        except BlockingIOError:
+            pass
+        except BrokenPipeError:
+            running.outbox.clear()
+        fd = running.worker.write_fd
+        registered = fd in self._selector.get_map()
+        if running.outbox and not registered:
+            self._selector.register(fd, selectors.EVENT_WRITE)
+        elif not running.outbox and registered:
+            self._selector.unregister(fd)
+
+    def _reap(self) -> None:
+        """Look which workers have ended; their last frames may still be in the pipe."""
+        for running in list(self._tasks.values()):
+            status = running.worker.poll()
+            if status is not None:
+                self._drain(running)
+                if running.run.end is None:
+                    self._gone(running, status)
+                else:
+                    self._end(running)
+        self._launcher.reap()
+        self._zombies = {pid for pid in self._zombies if not _reaped(pid)}
+
+    def _drain(self, running: _Running) -> None:
+        with contextlib.suppress(BlockingIOError, OSError):
+            while data := os.read(running.worker.read_fd, 1 << 18):
+                running.run.feed(data)
+
+    def _gone(self, running: _Running, status: int) -> None:
+        running.run.worker_gone(status, running.worker.log_tail(_LOG_TAIL))
+        self._end(running)
+
+    def _end(self, running: _Running) -> None:
+        """Report the end of a task; its worker is killed, as a master does (reference 2.2)."""
+        worker, run = running.worker, running.run
+        end = run.end
+        assert end is not None
+        worker.kill()
+        self._stray_output(running)
+        del self._tasks[end.key]
+        for fd in (worker.read_fd, worker.write_fd):
+            del self._by_fd[fd]
+            if fd in self._selector.get_map():
+                self._selector.unregister(fd)
+        if worker.poll() is None:
+            self._zombies.add(worker.pid)
+        worker.close()
+        self._link.send(end)
+
+    def _stray_output(self, running: _Running) -> None:
+        """Report what went to descriptors 1 and 2 past Python: it would end up in the protocol pipe (trap 45)."""
+        end = running.run.end
+        assert end is not None
+        log = running.worker.log_tail(_LOG_TAIL).decode("utf-8", "backslashreplace")
+        lines = [line for line in log.splitlines() if line.strip()]
+        for line in lines:
+            self._event(TaskEvent(end.key, "MSG", line))
+        if lines and end.kind == "done":
+            first = lines[0][:80]
+            text = texts.portability(
+                "stray-output",
+                f"the task wrote to standard output or error past Python (a child process or C code: {first!r}): on "
+                "a cluster that breaks the worker protocol and the task is retried. Capture or redirect it.",
+            )
+            self._event(TaskEvent(end.key, "MSG", text))
+
+
+class _Exit(Exception):
+    """The master asked the node to end."""
+
+
+def _reaped(pid: int) -> bool:
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] != 0
+    except ChildProcessError:
+        return True
+
+
+def main(fd: int) -> None:
+    """Be a node: serve the master on the inherited socket `fd`, then exit without clean-up of the interpreter."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    import discolocal.worker.classic.worker  # noqa: F401  (loaded before fork, so that workers have it)
+
+    link = Link(socket.socket(fileno=fd))
+    gc.collect()
+    gc.freeze()  # workers are forks: objects made so far are never looked at by their collectors
+    try:
+        Node(link, Fork()).run()
+    finally:
+        sys.stdout.flush()
+        os._exit(0)

@@ -1,0 +1,85 @@
+"""What the master tells a node about a task, and what the node answers. Plain picklable values."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import NamedTuple
+
+from discolocal.cluster.grouping import Output
+
+Key = tuple[str, int, int]
+"""An attempt: (job name, task id, run)."""
+
+
+READY = ("ready",)
+"""What a node says first."""
+
+
+class JobOrder(NamedTuple):
+    """What is the same for all tasks of a job.
+
+    `jobfile` is the master's copy of the pack, `data` the cluster's DISCO_DATA, `master` its url;
+    `envs` the job's environment (1.6), `sys_path` the client's import path, `files` the members of
+    the job home that a node must unpack for workers started by `fork` or `inline`; `seed`, `strict`
+    and `start` are the cluster's.
+    """
+
+    jobname: str
+    jobfile: str
+    data: str
+    master: str
+    envs: dict[str, str]
+    sys_path: tuple[str, ...]
+    files: tuple[str, ...]
+    seed: int
+    strict: bool
+    start: str
+
+
+class TaskOrder(NamedTuple):
+    """Run attempt `run` of a task on `host`. `inputs` are (label, replica urls) in order."""
+
+    job: JobOrder
+    taskid: int
+    run: int
+    host: str
+    stage: str
+    grouping: str
+    group: tuple[int, str]
+    inputs: tuple[tuple[int | str, tuple[str, ...]], ...]
+
+    @property
+    def key(self) -> Key:
+        """The attempt's key."""
+        return self.job.jobname, self.taskid, self.run
+
+
+class TaskEvent(NamedTuple):
+    """A running task said something: `type` is MSG, WARNING or DONE, as in event lines (section 6)."""
+
+    key: Key
+    type: str
+    text: str
+
+
+class WorkerStarted(NamedTuple):
+    """Process `pid` works on the attempt."""
+
+    key: Key
+    pid: int
+
+
+class TaskEnd(NamedTuple):
+    """The attempt ended: `kind` is done, error, fatal or killed (4.1); `outputs` are set when done."""
+
+    key: Key
+    kind: str
+    text: str
+    outputs: tuple[Output, ...]
+    seconds: float
+
+
+def import_path() -> tuple[str, ...]:
+    """The caller's import path with absolute entries, as nodes and workers get it."""
+    return tuple(dict.fromkeys(os.path.abspath(entry) for entry in sys.path if isinstance(entry, str)))

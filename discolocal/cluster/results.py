@@ -1,0 +1,49 @@
+"""What a job leaves behind: the urls of its results, and the records behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from discolocal.core import result_iterator
+from discolocal.error import DiscoError
+
+if TYPE_CHECKING:
+    from discolocal.cluster.local import LocalCluster
+    from discolocal.job import Job
+
+
+class ResultUrls(list[list[str]]):
+    """The result urls of a job in Disco's shape, a list of one url list per output (reference 3.2).
+
+    Holds on to its cluster, so that a temporary cluster lives as long as its results are in use.
+    """
+
+    def __init__(self, urls: list[list[str]], cluster: LocalCluster) -> None:
+        super().__init__(urls)
+        self.cluster = cluster
+
+
+class Results:
+    """The results of a job that has ended.
+
+    Iterating gives the records, `(key, value)` pairs for a classic job, in the order of the result
+    files; it can be repeated while the cluster is open. `dict(results)` and `list(results)` work.
+    Attributes: `job`, the job with its unique name; `urls`, the result urls.
+    """
+
+    def __init__(self, job: Job, urls: ResultUrls) -> None:
+        self.job = job
+        self.urls = urls
+
+    def __iter__(self) -> Iterator[Any]:
+        if self.urls.cluster.closed and not self.urls.cluster.kept:
+            raise DiscoError(
+                f"The cluster that held the results of {self.job.name} is closed and its files are gone: "
+                "read the results before it is closed (records = list(results)), or use LocalCluster(keep=True)"
+            )
+        return result_iterator(self.urls)
+
+    def __repr__(self) -> str:
+        count = len(self.urls)
+        return f"<Results of {self.job.name}: {count} {'url' if count == 1 else 'urls'} on {self.urls.cluster!r}>"

@@ -1,0 +1,94 @@
+"""Which queued task goes to which free slot; pure (reference 4.3).
+
+Between jobs the one with the fewest running tasks comes first. A task with a wish waits for that
+node; the others go to a node with the fewest running tasks, drawn from the seed where several
+are equal, and never to one they failed on while there is another.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from discolocal.cluster.transitions import Launch
+
+
+class Placement(NamedTuple):
+    """Start `launch` of `job` on `host` now; its slot is taken."""
+
+    job: str
+    launch: Launch
+    host: str
+
+
+class _JobQueue:
+    """The waiting tasks of one job, by (task, run), and how many of its tasks run."""
+
+    def __init__(self, max_cores: int) -> None:
+        self.waiting: dict[tuple[int, int], Launch] = {}
+        self.running = 0
+        self.max_cores = max_cores
+
+
+class Scheduler:
+    """Slots of the nodes and queues of the jobs.
+
+    Parameters: `nodes` their names, `slots` workers at once on each, `seed` what placement is drawn
+    from.
+    """
+
+    def __init__(self, nodes: Sequence[str], slots: int, seed: int) -> None:
+        self._free = dict.fromkeys(nodes, slots)
+        self._slots = slots
+        self._jobs: dict[str, _JobQueue] = {}
+        self._random = random.Random(seed)
+
+    def add_job(self, job: str, max_cores: int) -> None:
+        """Make a queue for `job`, which may run at most `max_cores` tasks at once."""
+        self._jobs[job] = _JobQueue(max_cores)
+
+    def remove_job(self, job: str) -> None:
+        """Forget what is queued for `job`; slots of its running tasks come back by `release`."""
+        self._jobs.pop(job, None)
+
+    def add(self, job: str, launch: Launch) -> None:
+        """Queue an attempt."""
+        self._jobs[job].waiting[launch.task.id, launch.run] = launch
+
+    def cancel(self, job: str, task: int, run: int) -> bool:
+        """Take an attempt out of the queue; False if it does not wait there."""
+        queue = self._jobs.get(job)
+        return queue is not None and queue.waiting.pop((task, run), None) is not None
+
+    def release(self, job: str, host: str) -> None:
+        """A slot on `host` is free again."""
+        self._free[host] += 1
+        if job in self._jobs:
+            self._jobs[job].running -= 1
+
+    def pick(self) -> Placement | None:
+        """Return the next placement and take its slot, or None if nothing can start now."""
+        if not any(self._free.values()):
+            return None
+        for name in sorted(self._jobs, key=lambda job: self._jobs[job].running):
+            queue = self._jobs[name]
+            if queue.running >= queue.max_cores:
+                continue
+            for key, launch in queue.waiting.items():
+                host = self._host(launch)
+                if host is not None:
+                    del queue.waiting[key]
+                    queue.running += 1
+                    self._free[host] -= 1
+                    return Placement(name, launch, host)
+        return None
+
+    def _host(self, launch: Launch) -> str | None:
+        if launch.host is not None:
+            return launch.host if self._free[launch.host] else None
+        hosts = [host for host, free in self._free.items() if free and host not in launch.avoid]
+        if not hosts:
+            return None
+        most = max(self._free[host] for host in hosts)
+        return self._random.choice([host for host in hosts if self._free[host] == most])

@@ -1,0 +1,123 @@
+"""What goes into a job's state machine and what comes out: events and instructions. Plain values."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from discolocal.cluster.grouping import Group, Output
+
+
+class Task:
+    """One task of the job: its group, its attempts and, once done, its outputs."""
+
+    __slots__ = ("avoid", "failures", "group", "history", "host", "id", "outputs", "run", "stage", "status")
+
+    def __init__(self, id: int, stage: str, group: Group) -> None:
+        self.id = id
+        self.stage = stage
+        self.group = group
+        self.run = 0
+        self.failures = 0
+        self.status = "queued"
+        self.host: str | None = None
+        self.avoid: set[str] = set()
+        self.outputs: tuple[Output, ...] = ()
+        self.history: list[str] = []
+
+    @property
+    def name(self) -> str:
+        """`<stage>:<id>`, as in event texts."""
+        return f"{self.stage}:{self.id}"
+
+
+class Begin(NamedTuple):
+    """The job's inputs are known; start the first stage."""
+
+
+class TaskAssigned(NamedTuple):
+    """A node took attempt `run` of the task."""
+
+    task: int
+    run: int
+    host: str
+
+
+class TaskDone(NamedTuple):
+    """Attempt `run` ended with DONE and these outputs."""
+
+    task: int
+    run: int
+    outputs: tuple[Output, ...]
+
+
+class TaskFailed(NamedTuple):
+    """Attempt `run` ended with an error that allows another attempt (kind `error`)."""
+
+    task: int
+    run: int
+    text: str
+
+
+class TaskFatal(NamedTuple):
+    """Attempt `run` ended with an error that ends the job (kind `fatal`)."""
+
+    task: int
+    run: int
+    text: str
+
+
+class NodeLost(NamedTuple):
+    """The process of node `host` is gone, and all it was running."""
+
+    host: str
+    text: str
+
+
+class KillAsked(NamedTuple):
+    """Somebody wants the job to end now."""
+
+    text: str
+
+
+Event = Begin | TaskAssigned | TaskDone | TaskFailed | TaskFatal | NodeLost | KillAsked
+
+
+class Launch(NamedTuple):
+    """Run attempt `run` of `task`: on `host` if given, and not on the hosts in `avoid` if possible."""
+
+    task: Task
+    run: int
+    host: str | None
+    avoid: frozenset[str]
+
+
+class Cancel(NamedTuple):
+    """Attempt `run` of the task is not wanted any more: stop it, or forget it if it still waits."""
+
+    task: int
+    run: int
+
+
+class Log(NamedTuple):
+    """A line for the job's event log, from `host` ("master" for the coordinator's own)."""
+
+    host: str
+    text: str
+
+
+class Finish(NamedTuple):
+    """The job is done; `results` are the url lists of the last stage's outputs (3.2)."""
+
+    results: list[list[str]]
+
+
+class Fail(NamedTuple):
+    """The job failed or was killed. `task` is the task to blame, if there is one."""
+
+    text: str
+    task: Task | None
+    host: str | None
+    failures: int
+
+
+Instruction = Launch | Cancel | Log | Finish | Fail

@@ -1,0 +1,77 @@
+"""Reading the results of jobs (reference 8.13)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from discolocal.error import DataError, DiscoError
+from discolocal.schemes import scheme_dir, scheme_disco, scheme_of
+from discolocal.worker.inputs import Input
+from discolocal.worker.task_io import StreamCombiner, chain_reader, task_input_stream
+
+__all__ = ["result_iterator"]
+
+Urls = str | Iterable[Any]
+
+
+def result_iterator(
+    urls: Urls,
+    reader: Callable[..., Any] | None = chain_reader,
+    input_stream: Iterable[Callable[..., Any]] = (task_input_stream,),
+    notifier: Callable[[Any], object] | None = None,
+    params: object = None,
+    ddfs: None = None,
+) -> Iterator[Any]:
+    """Yield the records of results, one url after the other.
+
+    Parameters: `urls` what `job.wait()` returned, a url, or a list of urls; a list inside it holds
+    replicas of the same data, of which one that works is read. `dir://` urls stand for the files
+    their index lists. `reader` and the stream functions of `input_stream` form the chain that reads a
+    file (None: lines); `params` is handed to them. `notifier` is called with each url, or list of
+    replicas, before it is read. `ddfs` is the address of another master and must be None.
+
+    Raises DataError when the data is damaged or gone.
+    """
+    if ddfs is not None:
+        raise DiscoError("result_iterator(ddfs=...): results of another master are not supported")
+    streams = [*input_stream, *([reader] if reader is not None else [])]
+
+    def open(url: str) -> StreamCombiner:
+        return StreamCombiner(url, streams, params)
+
+    for source in _sources([urls] if isinstance(urls, str) else urls):
+        if notifier is not None:
+            notifier(source)
+        yield from Input([source], open=open)
+
+
+def _sources(urls: Iterable[Any]) -> Iterator[str | list[str]]:
+    """Single urls and lists of replicas, with `dir://` urls expanded."""
+    for item in urls:
+        replicas = [item] if isinstance(item, str) else [str(url) for url in item]
+        if not replicas:
+            continue
+        if scheme_of(replicas[0]) == "dir":
+            yield from _index(replicas)
+        else:
+            yield replicas[0] if len(replicas) == 1 else replicas
+
+
+def _index(replicas: list[str]) -> Iterator[str]:
+    """The files of an index, each checked against the size the index gives."""
+    error: DataError | None = None
+    for url in replicas:
+        try:
+            lines = scheme_dir.read_index(url)
+        except DataError as found:
+            error = found
+            continue
+        for line in lines:
+            path = scheme_disco.find_local(line.url, None) if scheme_of(line.url) == "disco" else None
+            if path is not None and line.size >= 0 and (size := os.path.getsize(path)) != line.size:
+                raise DataError(f"Its file {path} has {size} bytes, its index says {line.size}", line.url)
+            yield line.url
+        return
+    raise error if error is not None else DataError("No url of an index", replicas)

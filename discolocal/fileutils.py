@@ -1,0 +1,134 @@
+"""Files that appear complete or not at all, and the zip archive of a job home (reference 1.7, 8.7)."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from discolocal.error import DataError, DiscoError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+MIN_FREE = 1 << 20  # bytes of free disk below which a task gives up
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+_EMPTY_ZIP = b"PK\x05\x06" + bytes(18)
+
+
+class AtomicFile:
+    """A binary file written as ``<path>.partial`` and renamed on `close` (reference 8.7).
+
+    Parameters: `path` where the file is to appear; its directory is made. Raises DataError when less than
+    1 MiB of disk is free.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.partial = f"{path}.partial"
+        directory = os.path.dirname(path) or "."
+        os.makedirs(directory, exist_ok=True)
+        free = os.statvfs(directory)
+        available = free.f_bavail * free.f_frsize
+        if available < MIN_FREE:
+            raise DataError(f"Only {available >> 10} KB disk space available. Task failed.", path)
+        self._file = open(self.partial, "wb", buffering=1 << 16)
+        self.write: Callable[[Any], int] = self._file.write
+        self.closed = False
+
+    def flush(self) -> None:
+        """Hand what was written to the system."""
+        self._file.flush()
+
+    def fileno(self) -> int:
+        """The descriptor of the file."""
+        return self._file.fileno()
+
+    def size(self) -> int:
+        """The size in bytes of the closed file."""
+        return os.stat(self.path).st_size
+
+    def close(self) -> None:
+        """Give the file its name. A second call does nothing."""
+        if self.closed:
+            return
+        self._file.close()
+        os.rename(self.partial, self.path)
+        self.closed = True
+
+    def discard(self) -> None:
+        """Remove what was written; the file never appears."""
+        if not self.closed:
+            self.closed = True
+            self._file.close()
+            os.unlink(self.partial)
+
+
+def arc_name(path: str) -> str:
+    """`path` as the name of an entry of a job home: relative, without ``..`` (reference 1.7)."""
+    name = os.path.normpath(path.lstrip("/"))
+    if name in ("", ".") or name.split(os.sep)[0] == ".." or "\0" in name:
+        raise DiscoError(f"A file of the job home may not lie outside of it: {path!r}")
+    return name.replace(os.sep, "/")
+
+
+class DiscoZipFile:
+    """The zip archive of a job home (reference 1.7).
+
+    Parameters: `base` the bytes of an archive to start from. Entries are collected and appended in one go
+    by `dumps`, so that a big common part is compressed only once by whoever keeps its bytes.
+    """
+
+    def __init__(self, base: bytes = b"") -> None:
+        self._base = base
+        self._added: dict[str, bytes] = {}
+
+    def writestr(self, name: str, data: str | bytes) -> None:
+        """Add a file with the given content; a later one of the same name replaces it."""
+        self._added[arc_name(name)] = data.encode("utf-8", "surrogateescape") if isinstance(data, str) else bytes(data)
+
+    def write(self, path: str, name: str | None = None) -> None:
+        """Add the file at `path` as `name` (default: its path without the leading ``/``). Raises DiscoError."""
+        try:
+            with open(path, "rb") as file:
+                data = file.read()
+        except OSError as error:
+            raise DiscoError(f"Cannot read a file for the job home: {path}: {error.strerror}") from error
+        self.writestr(name or path, data)
+
+    def writepath(self, path: str, name: str | None = None, exclude: Iterable[str] = ()) -> None:
+        """Add a file, or a directory with all below it but files with an extension in `exclude`, below `name`."""
+        if not os.path.isdir(path):
+            self.write(path, name)
+            return
+        for directory, inner, files in os.walk(path):
+            inner[:] = sorted(i for i in inner if i != "__pycache__")
+            for file in sorted(files):
+                if os.path.splitext(file)[1] in exclude:
+                    continue
+                full = os.path.join(directory, file)
+                self.write(full, full if name is None else f"{name}/{os.path.relpath(full, path)}")
+
+    def namelist(self) -> list[str]:
+        """The names of all entries."""
+        import io
+        from zipfile import ZipFile
+
+        with ZipFile(io.BytesIO(self.dumps())) as archive:
+            return archive.namelist()
+
+    def dumps(self) -> bytes:
+        """Return the archive. Equal entries give equal bytes."""
+        if not self._added:
+            return self._base or _EMPTY_ZIP
+        import io
+        from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+
+        buffer = io.BytesIO(self._base)
+        buffer.seek(0, io.SEEK_END)
+        with ZipFile(buffer, "a" if self._base else "w") as archive:
+            for name, data in self._added.items():
+                info = ZipInfo(name, _EPOCH)
+                info.external_attr = (0o100755 if name.endswith("worker.py") else 0o100644) << 16
+                # Deflating tiny files costs more than it saves.
+                archive.writestr(info, data, ZIP_DEFLATED if len(data) > 512 else None, 1)
+        return buffer.getvalue()

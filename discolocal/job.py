@@ -1,0 +1,147 @@
+"""Jobs: what to run, packed for a master and followed while it runs.
+
+A `Job` knows its parameters and its worker; the worker turns them into a job pack; a master (a
+`LocalCluster`) runs the pack and answers questions about it by the job's name.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from discolocal.error import DiscoError, JobError
+from discolocal.task import jobdata
+from discolocal.wire.jobpack import JobPack
+from discolocal.worker.classic.worker import Worker as ClassicWorker
+
+if TYPE_CHECKING:
+    from discolocal.worker import Worker as BaseWorker
+
+__all__ = ["Job", "JobPack"]
+
+_PACK_PARAMETERS = ("input", "name", "owner", "scheduler", "save", "save_results", "save_info")
+_UNIQUE = re.compile(r"@[0-9a-f]+:[0-9a-f]+:[0-9a-f]+$")
+
+
+class Job:
+    """A Disco job.
+
+    Parameters: `name` is the prefix of the job's name (default: the name of the class); `master` a
+    `LocalCluster`, on which `run` starts the job; `worker` the `Worker` that packs and runs it
+    (default: `Job.Worker()`, the classic worker); `settings` are those of a client of a real
+    master and must be None. All other keyword arguments are job parameters, as class attributes
+    of a subclass would be: `Job(map=f, reduce=g)`.
+
+    Raises TypeError for a parameter that neither the worker nor the class knows.
+    Parameters of a job resolve in this order: argument of `run`, attribute of the job, item of the
+    worker, default of the worker (reference 8.1).
+    """
+
+    Worker: ClassVar[type[BaseWorker]] = ClassicWorker
+    proxy_functions = (
+        "clean",
+        "events",
+        "kill",
+        "jobinfo",
+        "jobpack",
+        "oob_get",
+        "oob_list",
+        "profile_stats",
+        "purge",
+        "results",
+        "stageresults",
+        "wait",
+    )
+
+    name: str
+    master: Any
+    worker: BaseWorker | None
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Job:
+        """Give the job its defaults, so that a subclass's own __init__ need not call this one's."""
+        job = super().__new__(cls)
+        vars(job).update(name=cls.__name__, master=None, worker=None)
+        return job
+
+    def __init__(
+        self,
+        name: str | None = None,
+        master: Any = None,
+        worker: BaseWorker | None = None,
+        settings: None = None,
+        **parameters: Any,
+    ) -> None:
+        if settings is not None:
+            raise DiscoError("settings are those of a client of a real master, which is not supported: leave them out")
+        if name is not None:
+            self.name = name
+        self.master = master
+        self.worker = worker
+        self._check(parameters)
+        vars(self).update(parameters)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in Job.proxy_functions:
+            return partial(getattr(self._master(), name), self.name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What travels in the job pack: everything but the master."""
+        return {**vars(self), "master": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
+
+    @property
+    def disco(self) -> Any:
+        """The master of this job, under Disco's name for it."""
+        return self.master
+
+    def run(self, **jobargs: Any) -> Job:
+        """Pack the job, start it on its master and return itself, with the unique name the master gave.
+
+        `jobargs` are job parameters, `input` above all. Does not wait: `job.wait()` does. Raises
+        TypeError for an unknown parameter, DiscoError for input that cannot be packed.
+        """
+        self.name = self._master().submit(self, **jobargs).name
+        return self
+
+    def pack(self, **jobargs: Any) -> JobPack:
+        """Return the job pack that `run(**jobargs)` would submit (reference 1). Raises as `run`."""
+        self._check(jobargs)
+        worker = self._worker()
+        if self.worker is None:
+            self.worker = worker
+        jobdict = worker.jobdict(self, **jobargs)
+        # A job that ran before carries the unique name of that run; the next run gets its own.
+        jobdict["prefix"] = _UNIQUE.sub("", jobdict["prefix"])
+        envs = worker.jobenvs(self, **jobargs)
+        home = worker.jobhome(self, **jobargs)
+        return JobPack(1, jobdict, envs, home, jobdata(self, jobargs))
+
+    def _worker(self) -> BaseWorker:
+        return self.worker if self.worker is not None else self.Worker()
+
+    def _master(self) -> Any:
+        master = self.master
+        if hasattr(master, "submit"):
+            return master
+        if master is None:
+            raise JobError(self, "it has no master: use Job(master=LocalCluster()) or LocalCluster().run(job)")
+        raise JobError(self, f"master={master!r}: only a LocalCluster is supported as master")
+
+    def _check(self, parameters: dict[str, Any]) -> None:
+        """Raise TypeError for a parameter that nobody would look at (a real client ignores it silently)."""
+        worker = self._worker()
+        for name in parameters:
+            if name not in worker and name not in _PACK_PARAMETERS and not hasattr(type(self), name):
+                import difflib
+
+                known = [*worker, *_PACK_PARAMETERS]
+                near = difflib.get_close_matches(name, known, 1)
+                hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(sorted(known))}"
+                raise TypeError(f"{type(self).__name__} got an unknown job parameter {name!r}{hint}")

@@ -1,0 +1,53 @@
+"""``dir://`` urls: the outputs that an index file lists (reference 2.8)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from discolocal.schemes import open_url, scheme_disco
+from discolocal.wire import index
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from discolocal.schemes import Source
+    from discolocal.task import Task
+
+
+def read_index(url: str, task: Task | None = None) -> list[index.Line]:
+    """The lines of the index behind a ``dir://`` url. Raises DataError when it is missing or damaged."""
+    file, _size, _url = scheme_disco.open_source(url, task, None)
+    with file:
+        return index.parse(file.read(), url)
+
+
+class Outputs:
+    """The records of all outputs of an index, one file after the other."""
+
+    def __init__(self, lines: list[index.Line], task: Task | None, encoding: str | None) -> None:
+        self._lines = lines
+        self._task = task
+        self._encoding = encoding
+
+    def __iter__(self) -> Iterator[Any]:
+        for line in self._lines:
+            file, _size, _url = open_url(line.url, self._task, encoding=self._encoding)
+            with file:
+                yield from file
+
+    def close(self) -> None:
+        """Nothing stays open between two files."""
+
+
+def open_source(url: str, task: Task | None, encoding: str | None) -> Source:
+    """Open all files of the index that belong to the task's label (in a client: all); see `schemes.open_url`."""
+    lines = read_index(url, task)
+    if task is not None and task.grouping in ("split", "group_label", "group_node_label"):
+        lines = [line for line in lines if line.label == task.group_label]
+    size = sum(line.size for line in lines) if all(line.size >= 0 for line in lines) else None
+    return Outputs(lines, task, encoding), size, url
+
+
+def input_stream(stream: Any, size: int | None, url: str, params: object) -> Source:
+    """Disco's name for the same thing, in a chain of streams (reference 8.8)."""
+    return open_url(url, params=params)

@@ -1,0 +1,208 @@
+"""A task as the code that runs it sees it, and the job's own data in a job pack.
+
+`Task` holds what the master said in its TASK reply (reference 2.4) and the names and files of the task;
+`jobdata` and `Task.jobobjs` are the two ends by which the job's Python objects travel (reference 1.8).
+Nothing here reads inputs or calls user functions.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from typing import TYPE_CHECKING, Any
+
+from discolocal.error import DiscoError, PortabilityWarning
+from discolocal.jobdata import jobdata
+from discolocal.wire import event, names
+
+if TYPE_CHECKING:
+    from discolocal.worker.channel import Channel
+
+__all__ = ["Task", "jobdata"]
+
+_UNSAFE = re.compile(r"[^!$&'()*+,\-.0-9:;<=>@A-Z\[\]^_`a-z{|}~]")
+MAX_HOST = 100
+
+
+class Task:
+    """One task (reference 2.4, 2.8, 8.7).
+
+    Parameters: `channel` the connection to the node or master, None for a task that only names files;
+    the others are the keys of the TASK reply. `discolocal` is what our own cluster adds: ``seed`` for the
+    order of reduce inputs, ``strict`` and ``start`` (fork, exec or inline); a real master adds nothing.
+
+    Attributes of the same names, and `group_label`, `group_host`, `uid` (the task's name among the
+    files of the job), `local` (the cluster's extras, a dict), `home` (the job home; "" when it is the
+    working directory) and `encoding` (how input lines are decoded, None for bytes).
+    """
+
+    def __init__(
+        self,
+        channel: Channel | None = None,
+        *,
+        taskid: int,
+        stage: str,
+        group: Any,
+        jobname: str,
+        host: str,
+        jobfile: str,
+        grouping: str = "split",
+        master: str = "",
+        disco_port: int = 8989,
+        put_port: int = 8990,
+        ddfs_data: str = "",
+        disco_data: str = "",
+        discolocal: dict[str, Any] | None = None,
+        **_more: object,
+    ) -> None:
+        self.channel = channel
+        self.taskid = taskid
+        self.stage = stage
+        self.grouping = grouping
+        self.group = group
+        self.group_label: int = group[0]
+        self.group_host: str = group[1]
+        self.jobname = jobname
+        self.host = host
+        self.jobfile = jobfile
+        self.master = master
+        self.disco_port = disco_port
+        self.put_port = put_port
+        self.ddfs_data = ddfs_data
+        self.disco_data = disco_data
+        self.local: dict[str, Any] = discolocal or {}
+        self.inline = False
+        self.home = ""
+        self.encoding: str | None = "utf-8"
+        self.failure: tuple[BaseException, str] | None = None
+        self._jobobjs: tuple[Any, dict[str, Any]] | None = None
+        self._warned: set[str] = set()
+        self._uid = ""
+        if self.local.get("start") == "inline":
+            self.make_inline()
+
+    def make_inline(self) -> None:
+        """Note that the task shares the process with its caller, whose working directory stays what it is."""
+        self.inline = True
+        self.home = os.path.dirname(self.jobfile)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("mode", "partition", "id", "name", "inputs"):
+            raise AttributeError(
+                f"Task.{name} does not exist: use taskid, stage, group_label, jobname or this_inputs() (reference 11.3)"
+            )
+        raise AttributeError(f"'Task' object has no attribute {name!r}")
+
+    def __repr__(self) -> str:
+        return f"<Task {self.stage}:{self.taskid} of {self.jobname}>"
+
+    # What travels in the job pack
+
+    @property
+    def jobobjs(self) -> tuple[Any, dict[str, Any]]:
+        """The job and the keyword arguments of `run`, as they were when the job was submitted (reference 1.8)."""
+        if self._jobobjs is None:
+            import pickle
+
+            from discolocal.wire.jobpack import JobPack
+
+            with open(self.jobfile, "rb") as file:
+                pack = JobPack.load(file)
+            self._jobobjs = pickle.loads(pack.jobdata)
+        return self._jobobjs
+
+    # Names and files
+
+    @property
+    def uid(self) -> str:
+        """``<stage>:<group>-<taskid>-<two hex digits>-<pid>``; the directory of that name is made on first use."""
+        if not self._uid:
+            self._make_directory()
+        return self._uid
+
+    @property
+    def directory(self) -> str:
+        """The task's directory, relative to the job home: ``<hh of uid>/<uid>`` (reference 8.7)."""
+        uid = self.uid
+        return f"{names.hex2(uid)}/{uid}"
+
+    def _make_directory(self) -> None:
+        start = int(time.time() * 1000)
+        for offset in range(256):
+            byte = (start + offset) % 256
+            uid = f"{self.stage}:{self._safe_group()}-{self.taskid}-{byte:02x}-{os.getpid()}"
+            parent = self.file(names.hex2(uid))
+            os.makedirs(parent, exist_ok=True)
+            try:
+                os.mkdir(f"{parent}/{uid}")
+            except FileExistsError:
+                continue
+            self._uid = uid
+            return
+        raise DiscoError(f"No free name for the directory of {self.stage}:{self.taskid} in {os.path.abspath(parent)}")
+
+    def _safe_group(self) -> str:
+        """``<label>-<host>``; a raw:// url makes its text the host, which may be anything (reference 9.1, trap 10)."""
+        host = self.group_host
+        safe = _UNSAFE.sub("_", host)[:MAX_HOST]
+        if len(host) > MAX_HOST or not host.isascii() or any(c.isspace() or c == "\0" for c in host):
+            self.warn(
+                "raw-host",
+                f"the text of a raw:// input becomes part of file names on a cluster, where {host[:60]!r} makes the job"
+                " fail: blanks, other than ASCII characters and long texts do; put such data into a file",
+            )
+        return f"{self.group_label}-{safe}"
+
+    def path(self, name: str) -> str:
+        """The path of a file of this task, relative to the job home."""
+        return f"{self.directory}/{name}"
+
+    def file(self, location: str) -> str:
+        """The path by which this process opens the file at `location`, a path relative to the job home."""
+        return os.path.join(self.home, location) if self.home else location
+
+    def url(self, location: str) -> str:
+        """The ``disco://`` url of a file of this job on this host (reference 2.8)."""
+        return names.disco_url(self.host, self.jobname, location)
+
+    def output(self, label: int | None = None, typ: str = "disco") -> tuple[str, str, int]:
+        """Return (location, type, label) of an output file (reference 8.7).
+
+        Without a label the file has the name of the task's directory and label 0.
+        """
+        name = self.uid if label is None else f"{self.stage}-{self._safe_group()}-{label}"
+        return self.path(name), typ, label or 0
+
+    # Conversation
+
+    def request(self, name: str, payload: object) -> Any:
+        """Send a message to the master; returns the payload of its reply (reference 2.3)."""
+        if self.channel is None:
+            raise DiscoError("This task has no connection to a master")
+        return self.channel.request(name, payload)[1]
+
+    def msg(self, text: str) -> None:
+        """Send a message for the job's events (reference 2.5)."""
+        self.request("MSG", text.encode("utf-8", "backslashreplace").decode("utf-8"))
+
+    def warn(self, code: str, text: str) -> None:
+        """Report that a real cluster would behave differently: once for each `code`.
+
+        Raises PortabilityWarning when the cluster is strict.
+        """
+        if code in self._warned:
+            return
+        self._warned.add(code)
+        if self.local.get("strict"):
+            raise PortabilityWarning(code, text)
+        if self.channel is not None:
+            self.msg(event.portability(code, text))
+
+    def put(self, key: str, value: object) -> None:
+        """Store an out-of-band result (reference 7.5): needs DDFS, so DiscoError."""
+        raise DiscoError(f"put({key!r}): out-of-band results need DDFS, which a local cluster does not have")
+
+    def get(self, key: str, job: str | None = None) -> object:
+        """Read an out-of-band result (reference 7.5): needs DDFS, so DiscoError."""
+        raise DiscoError(f"get({key!r}): out-of-band results need DDFS, which a local cluster does not have")

@@ -1,0 +1,257 @@
+"""The records that go through the external sort: ``key FF escaped(pickle(value, 0)) 00`` (reference 8.6).
+
+`sort -z -t FF -k 1,1` orders them by the bytes of their keys. What a real worker refuses works here, without
+changing the line of anything it accepts:
+
+- 00, 01, FE and FF in a key become two bytes each, in an order that keeps the order of whole keys;
+- a `str` key is stored as UTF-8, with a mark in front of its value; the marks are no first bytes of a pickle.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from discolocal.error import DataError
+from discolocal.wire import byvalue
+
+MAX_RECORD = 16384  # bytes of key and value that a real worker reads back (reference 9, item 13)
+
+_TEXT = b"\x03"  # str key, surrogateescape
+_ODD_TEXT = b"\x04"  # str key with surrogates that surrogateescape does not know
+_KEY_SPECIAL = b"\x00\x01\xfe\xff"
+_VALUE_SPECIAL = b"\x00\x01\x02"
+# Pickles of str and bytes (protocol 0) around text that needs no escape: made and read without pickle, much faster.
+_STR_HEAD, _STR_TAIL = b"V", b"\np0\n."
+_BYTES_HEAD, _BYTES_TAIL = b"c_codecs\nencode\np0\n(V", b"\np1\nVlatin1\np2\ntp3\nRp4\n."
+_NEEDS_ESCAPE = b"\x00\x01\x02\n\r\x1a\\"
+_PLAIN_TYPES = frozenset((int, float, bool, str, bytes, type(None)))  # values that may be shared between records
+_BATCH = 512
+_CACHED = 1 << 14
+_CACHED_LENGTH = 64
+
+
+def _escape_key(key: bytes) -> bytes:
+    key = key.replace(b"\x01", b"\x01\x02").replace(b"\x00", b"\x01\x01")
+    return key.replace(b"\xfe", b"\xfe\x01").replace(b"\xff", b"\xfe\x02")
+
+
+def _unescape_key(key: bytes) -> bytes:
+    key = key.replace(b"\xfe\x02", b"\xff").replace(b"\xfe\x01", b"\xfe")
+    return key.replace(b"\x01\x01", b"\x00").replace(b"\x01\x02", b"\x01")
+
+
+def _escape_value(value: bytes) -> bytes:
+    value = value.replace(b"\x01", b"\x01\x01").replace(b"\x02", b"\x02\x02")
+    return value.replace(b"\x00", b"\x02\x01\x02")
+
+
+def _has(data: bytes, special: bytes) -> bool:
+    return len(data.translate(None, special)) != len(data)
+
+
+def _unescape_value(value: bytes) -> bytes:
+    value = value.replace(b"\x02\x01\x02", b"\x00").replace(b"\x02\x02", b"\x02")
+    return value.replace(b"\x01\x01", b"\x01")
+
+
+def _dump_text(value: Any) -> bytes | None:
+    """Return the pickle of a str or bytes in which nothing needs an escape, else None."""
+    if type(value) is str:
+        if value.isascii():
+            data = value.encode()
+            if len(data.translate(None, _NEEDS_ESCAPE)) == len(data):
+                return b"%b%b%b" % (_STR_HEAD, data, _STR_TAIL)
+    elif type(value) is bytes and value and len(value.translate(None, _NEEDS_ESCAPE)) == len(value):
+        return b"%b%b%b" % (_BYTES_HEAD, value, _BYTES_TAIL)
+    return None
+
+
+def _load_text(data: bytes) -> str | bytes | None:
+    """Return the value of a pickle that `_dump_text` could have made, else None."""
+    if b"\\" in data:
+        return None
+    if data.startswith(_STR_HEAD):
+        end = len(data) - len(_STR_TAIL)
+        if data.find(b"\n") == end and data.endswith(_STR_TAIL):
+            return data[1:end].decode("latin-1")
+    elif data.startswith(_BYTES_HEAD):
+        start, end = len(_BYTES_HEAD), len(data) - len(_BYTES_TAIL)
+        if data.find(b"\n", start) == end and data.endswith(_BYTES_TAIL):
+            return data[start:end]
+    return None
+
+
+class Encoder:
+    """Turns records into lines, and notes what a real worker would have refused (reference 9, items 13, 14 and 17).
+
+    `text_keys`: there were str keys. `special_keys`: keys with 00 or FF. `long_records`: records beyond 16384 bytes.
+    `high_values`: values whose pickles hold FF. `by_value`: values pickled together with their classes.
+    """
+
+    def __init__(self) -> None:
+        self.text_keys = False
+        self.special_keys = False
+        self.long_records = False
+        self.high_values = False
+        self.by_value = False
+        # Small ints are the values of most jobs: their fields by value, for bytes keys and for str keys.
+        self._fields: dict[int, bytes] = {}
+        self._text_fields: dict[int, bytes] = {}
+
+    def encode(self, key: Any, value: Any) -> bytes:
+        """Return the line of a record. Raises ValueError for a key that is neither bytes nor str."""
+        parts: list[bytes] = []
+        self.encode_all([(key, value)], parts.append)
+        return parts[0]
+
+    def encode_all(self, records: Iterable[tuple[Any, Any]], write: Callable[[bytes], Any]) -> int:
+        """Pass the lines of many records to `write`, in blocks; returns how many records there were.
+
+        Every record is pickled before the next is asked for, so an iterator may use its objects again.
+        """
+        fields, text_fields = self._fields.get, self._text_fields.get
+        parts: list[bytes] = []
+        append = parts.append
+        count = 0
+        left = _BATCH
+        for key, value in records:
+            if type(key) is bytes:
+                append(key)
+                append((fields(value) if type(value) is int else None) or self._field(b"", value))
+            elif type(key) is str and key.isascii():
+                append(key.encode())
+                append((text_fields(value) if type(value) is int else None) or self._field(_TEXT, value))
+            else:
+                raw, mark = self._raw_key(key)
+                append(raw)
+                append(self._field(mark, value))
+            left -= 1
+            if not left:
+                write(self._lines(parts))
+                parts.clear()
+                count += _BATCH
+                left = _BATCH
+        if parts:
+            write(self._lines(parts))
+        return count + _BATCH - left
+
+    def _raw_key(self, key: Any) -> tuple[bytes, bytes]:
+        """Return the bytes of a key and the mark for its value."""
+        if isinstance(key, bytes):
+            return bytes(key), b""
+        if not isinstance(key, str):
+            raise ValueError("Keys must be bytes for external sort", key)
+        try:
+            return key.encode("utf-8", "surrogateescape"), _TEXT
+        except UnicodeEncodeError:
+            return key.encode("utf-8", "surrogatepass"), _ODD_TEXT
+
+    def _field(self, mark: bytes, value: Any) -> bytes:
+        """Return what follows the key in a line."""
+        if mark:
+            self.text_keys = True
+        data = _dump_text(value) or self._dump(value)
+        field = b"\xff%b%b\x00" % (mark, data)
+        if type(value) is int and len(field) < _CACHED_LENGTH and mark in (b"", _TEXT):
+            cache = self._text_fields if mark else self._fields
+            if len(cache) < _CACHED:
+                cache[value] = field
+        return field
+
+    def _dump(self, value: Any) -> bytes:
+        try:
+            data = pickle.dumps(value, 0)
+        except byvalue.UNNAMEABLE as error:
+            data = byvalue.dumps(value, error)
+            self.by_value = True
+        return _escape_value(data) if _has(data, _VALUE_SPECIAL) else data
+
+    def _lines(self, parts: list[bytes]) -> bytes:
+        """Return keys and fields, which alternate in `parts`, as lines; special bytes of keys are looked for here."""
+        keys = b"".join(parts[::2])
+        if _has(keys, _KEY_SPECIAL):
+            self.special_keys = self.special_keys or b"\x00" in keys or b"\xff" in keys
+            parts[::2] = map(_escape_key, parts[::2])
+        lines = b"".join(parts)
+        if lines.count(b"\xff") * 2 != len(parts):
+            self.high_values = True
+        if len(lines) > MAX_RECORD and not self.long_records:
+            pairs = zip(map(len, parts[::2]), map(len, parts[1::2]))
+            self.long_records = any(left + right > MAX_RECORD for left, right in pairs)
+        return lines
+
+
+def encode(key: Any, value: Any) -> bytes:
+    """Return the line of one record; see `Encoder` for many."""
+    return Encoder().encode(key, value)
+
+
+def decode(chunks: Iterable[bytes], name: object = "sort file") -> Iterator[tuple[Any, Any]]:
+    """Yield the (key, value) pairs of a file of lines that comes in chunks of any size.
+
+    Equal values of plain types may come back as one object. Raises DataError, naming `name`, for a damaged file.
+    """
+    cache: dict[bytes, tuple[bytes, Any]] = {}
+    known = cache.get
+    last_raw, last_mark, key = None, b"", None
+    for block in _whole_lines(chunks, name):
+        plain = not _has(block, b"\x01\xfe")
+        lines = block.split(b"\x00")
+        lines.pop()
+        for line in lines:
+            raw, separator, field = line.partition(b"\xff")
+            entry = known(field)
+            if entry is None:
+                if not separator or not field:
+                    raise DataError("Could not parse the sorted file.", name)
+                entry = _load(field, cache, name)
+            mark, value = entry
+            if raw != last_raw or mark != last_mark:
+                last_raw, last_mark = raw, mark
+                if not plain:
+                    raw = _unescape_key(raw)
+                key = raw if not mark else _text(raw, mark)
+            yield key, value
+
+
+def _whole_lines(chunks: Iterable[bytes], name: object) -> Iterator[bytes]:
+    """Yield the same bytes cut at ends of lines."""
+    rest: list[bytes] = []  # a list, so that a line of many chunks is joined once
+    for chunk in chunks:
+        end = chunk.rfind(b"\x00") + 1
+        if end:
+            yield b"".join((*rest, chunk[:end]))
+            rest.clear()
+        if end < len(chunk):
+            rest.append(chunk[end:])
+    if rest:
+        raise DataError("Could not parse the sorted file.", name, "the last record has no end")
+
+
+def _load(field: bytes, cache: dict[bytes, tuple[bytes, Any]], name: object) -> tuple[bytes, Any]:
+    """Return (mark, value) of what follows the key in a line."""
+    mark = field[:1]
+    if mark not in (_TEXT, _ODD_TEXT):
+        mark = b""
+    data = field[len(mark) :]
+    if len(data.translate(None, b"\x01\x02")) != len(data):
+        data = _unescape_value(data)
+    value = _load_text(data)
+    if value is not None:
+        return mark, value
+    try:
+        value = pickle.loads(data)
+    except (AttributeError, ImportError) as error:
+        raise type(error)(f"A value of the sorted file cannot be loaded here: {error}") from error
+    except Exception as error:
+        raise DataError(f"Could not parse the sorted file. {type(error).__name__}: {error}", name) from error
+    entry = (mark, value)
+    if len(field) < _CACHED_LENGTH and type(value) in _PLAIN_TYPES and len(cache) < _CACHED:
+        cache[field] = entry
+    return entry
+
+
+def _text(raw: bytes, mark: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape" if mark == _TEXT else "surrogatepass")

@@ -1,0 +1,204 @@
+"""`Worker`: what a kind of worker contributes to a job pack, and how it runs one task (reference 1.5, 2.10, 8.1)."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from discolocal.worker.inputs import MergedInput, SerialInput, TaskInput, task_inputs
+from discolocal.worker.outputs import Output
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FunctionType
+
+    from discolocal.fileutils import DiscoZipFile
+    from discolocal.task import Task
+    from discolocal.worker.inputs import Input
+
+
+def plain_function(owner: object, key: str) -> FunctionType | None:
+    """The function behind a class attribute that was meant to be static: defined plainly, without `self`.
+
+    None when the attribute is anything else: a method, static, of the instance, no function.
+    """
+    from types import FunctionType
+
+    if key in getattr(owner, "__dict__", {}):
+        return None
+    for cls in type(owner).__mro__:
+        if key in cls.__dict__:
+            value = cls.__dict__[key]
+            if isinstance(value, FunctionType) and value.__code__.co_varnames[:1] != ("self",):
+                return value
+            return None
+    return None
+
+
+class Worker(dict[str, Any]):
+    """A dictionary of parameters that knows how to submit a job and how to run its tasks.
+
+    Parameters: items that differ from `defaults()`. Attribute `outputs`: the open outputs by label.
+    """
+
+    #: Parameters that are no items: they name things of the job, not of its functions (reference 1.5).
+    job_parameters = ("input", "name", "owner", "scheduler", "save", "save_info")
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(self.defaults())
+        self.update(kwargs)
+        self.outputs: dict[int | None, Output] = {}
+
+    def defaults(self) -> dict[str, Any]:
+        """The items of a new worker (reference 8.2)."""
+        return {"save_results": False, "profile": False, "required_files": {}, "required_modules": None}
+
+    @property
+    def bin(self) -> str:
+        """The path of the program inside the job home that a master starts."""
+        return "discolocal/worker/classic/worker.py"
+
+    def getitem(self, key: str, job: Any, jobargs: dict[str, Any], default: Any = None) -> Any:
+        """The value of a parameter: argument of `run`, attribute of the job, item of the worker, `default` (reference 8.1)."""
+        if key in jobargs:
+            return jobargs[key]
+        if hasattr(job, key):
+            plain = plain_function(job, key)
+            return getattr(job, key) if plain is None else plain
+        return self.get(key, default)
+
+    # On the client
+
+    def jobdict(self, job: Any, **jobargs: Any) -> dict[str, Any]:
+        """The job dict (reference 1.3, 1.5).
+
+        Raises TypeError for an argument that neither the worker nor the job knows, DiscoError for values that
+        cannot work.
+        """
+        from discolocal.worker import client
+
+        client.check_arguments(self, job, jobargs)
+        client.check_unsupported(self, job, jobargs)
+        return {
+            "prefix": client.prefix(self, job, jobargs),
+            "save_results": False,
+            "save_info": self.getitem("save_info", job, jobargs, "ddfs"),
+            "scheduler": client.scheduler(self, job, jobargs),
+            "owner": self.getitem("owner", job, jobargs) or client.owner(),
+        }
+
+    def jobenvs(self, job: Any, **jobargs: Any) -> dict[str, str]:
+        """The environment variables of the job's tasks (reference 1.6)."""
+        return {
+            "PYTHONPATH": ":".join(["lib", *(path.strip("/") for path in sys.path)]),
+            "LD_LIBRARY_PATH": "lib",
+        }
+
+    def jobhome(self, job: Any, **jobargs: Any) -> bytes:
+        """The job home as the bytes of a zip archive (reference 1.7)."""
+        return self.jobzip(job, **jobargs).dumps()
+
+    def jobzip(self, job: Any, **jobargs: Any) -> DiscoZipFile:
+        """The archive of the job home: this library, cloudpickle, `required_files`, the job's own modules."""
+        from discolocal.worker import jobhome
+
+        return jobhome.job_home(self, job, jobargs)
+
+    # In a task
+
+    def input(self, task: Task, merged: bool = False, **kwds: Any) -> Input:
+        """An iterable over the records of the task's inputs; with `merged`, in ascending order (reference 8.9)."""
+        kind = MergedInput if merged else SerialInput
+        return kind(task_inputs(task), task=task, **kwds)
+
+    def get_inputs(self, task: Task) -> Iterator[TaskInput]:
+        """The inputs of the task, as the master tells them."""
+        return task_inputs(task)
+
+    def output(self, task: Task, label: int | None = None, **kwds: Any) -> Output:
+        """The output of a label; opened by the first call, given back by later ones (reference 2.8)."""
+        found = self.outputs.get(label)
+        if found is None:
+            if label is not None and (isinstance(label, bool) or not isinstance(label, int)):
+                raise ValueError(f"Output label ({label!r} : {type(label)}) must be an integer or None")
+            found = self.outputs[label] = Output(task.output(label=label), task=task, **kwds)
+        return found
+
+    def start(self, task: Task, job: Any, **jobargs: Any) -> None:
+        """Run the task and report its outputs (reference 2.10)."""
+        if not task.inline:
+            _limit_memory(os.environ.get("DISCO_WORKER_MAX_MEM", ""))
+        directory = task.directory
+        if self.getitem("profile", job, jobargs):
+            from cProfile import Profile
+
+            profile = Profile()
+            try:
+                profile.runcall(self.run, task, job, **jobargs)
+            finally:
+                profile.dump_stats(task.file(f"{directory}/profile-{task.uid}"))
+        else:
+            self.run(task, job, **jobargs)
+        self.end(task, job, **jobargs)
+
+    def run(self, task: Task, job: Any, **jobargs: Any) -> None:
+        """Do the work: call the parameter that is named like the stage with (task, job, **jobargs)."""
+        function = self.getitem(task.stage, job, jobargs)
+        if function is None:
+            raise NotImplementedError(f"{type(self).__qualname__} has no function for the stage {task.stage!r}")
+        function(task, job, **jobargs)
+
+    def end(self, task: Task, job: Any, **jobargs: Any) -> None:
+        """Close the outputs and report them, in the order in which they were opened."""
+        for output in self.outputs.values():
+            size = output.close()
+            _warn_by_value(task, output.file)
+            task.request("OUTPUT", [output.label, output.path, size])
+        task.msg("Results sent to master")
+
+    @classmethod
+    def main(cls) -> str:
+        """Run one task as a program: the channel is stdin and stderr (reference 2.1). Returns how it ended."""
+        from discolocal.worker.channel import PipeChannel
+        from discolocal.worker.serving import serve
+
+        rfd, wfd = os.dup(0), os.dup(2)
+        # What user code or its children read from stdin would be the master's replies.
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        os.close(null)
+        return serve(PipeChannel(rfd, wfd))
+
+
+def _warn_by_value(task: Task, file: Any) -> None:
+    for stream in getattr(file, "opened", [file]):
+        if getattr(stream, "by_value", False):
+            task.warn(
+                "record-class",
+                "records hold objects of classes that only the script knows; on a cluster they cannot be read back:"
+                " put these classes into a module",
+            )
+
+
+def _limit_memory(limit: str) -> None:
+    """Apply DISCO_WORKER_MAX_MEM: bytes, or a percentage of the machine's memory; empty or 0 is no limit."""
+    limit = limit.strip()
+    if not limit:
+        return
+    from discolocal.error import DiscoError
+
+    try:
+        if limit.endswith("%"):
+            total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+            size = int(total * float(limit[:-1]) / 100)
+        else:
+            size = int(limit)
+    except ValueError:
+        raise DiscoError(f"DISCO_WORKER_MAX_MEM must be a number of bytes or a percentage, not {limit!r}") from None
+    if size > 0:
+        import resource
+
+        _soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+        size = size if hard == resource.RLIM_INFINITY else min(size, hard)
+        resource.setrlimit(resource.RLIMIT_AS, (size, size))

@@ -1,0 +1,259 @@
+"""The map stage: records -> map -> partition -> combiner -> one output per partition (reference 8.4).
+
+Every pair of a job passes one of the loops here, so they come in several forms: the built-in partition function
+is asked once per key, the built-in `sum_combiner` is part of its loop, everything else goes through `emit`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from discolocal.worker.classic.failures import Blame
+from discolocal.worker.classic.func import MAX_SUMS, default_partition, sum_combiner
+from discolocal.worker.serving import short_repr
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from discolocal.task import Task
+
+MAX_KNOWN = 1 << 18  # keys whose partition is remembered
+
+Add = "Callable[[Any, Any], Any]"
+
+
+def counted(records: Iterable[Any], verb: str, interval: int, task: Task) -> Iterator[Any]:
+    """Pass records on; tell how many there were every `interval` records (0: never) and at the end (reference 8.3)."""
+    count = 0
+    if interval:
+        for count, record in enumerate(records, 1):
+            if not count % interval:
+                task.msg(f"{count} entries {verb}")
+            yield record
+    else:
+        for count, record in enumerate(records, 1):  # noqa: B007
+            yield record
+    task.msg(f"Done: {count} entries {verb}")
+
+
+class Router:
+    """Knows the output of every key.
+
+    Parameters: `open_label` opens the output of a label (None: the only one) and returns its `add`; `partition`,
+    `partitions`, `params` as the job gives them; `blame` for failures of the partition function.
+    """
+
+    def __init__(
+        self,
+        open_label: Callable[[int | None], Callable[[Any, Any], Any]],
+        partition: Callable[..., Any],
+        partitions: int | None,
+        params: Any,
+        blame: Blame,
+    ) -> None:
+        self.adds: dict[int | None, Callable[[Any, Any], Any]] = {}
+        self.by_key: dict[Any, Callable[[Any, Any], Any]] = {}
+        self.labels: dict[Any, int] = {}
+        self.open_label = open_label
+        self.partition = partition
+        self.partitions = partitions
+        self.params = params
+        self.blame = blame
+        #: Whether equal keys are sure to have equal labels, so that these may be remembered.
+        self.stable = bool(partitions) and partition is default_partition
+
+    def add_of(self, label: int | None) -> Callable[[Any, Any], Any]:
+        """The `add` of a label's output, which is opened when it is first asked for."""
+        add = self.adds.get(label)
+        if add is None:
+            add = self.adds[label] = self.open_label(label)
+        return add
+
+    def label(self, key: Any) -> int | None:
+        """The label of a key, checked. Raises ValueError or TypeError for one that no reduce would get."""
+        partitions = self.partitions
+        if not partitions:
+            return None
+        try:
+            label = self.partition(key, partitions, self.params)
+            if label.__class__ is not int:
+                label = _checked_type(label, key)
+            if 0 <= label < partitions:
+                return int(label)
+            raise ValueError(
+                f"the partition of key {short_repr(key)} must be in range({partitions}), not {label}; a cluster would"
+                " use it silently and may lose the records"
+            )
+        except Exception as error:
+            self.blame.for_key(error, "partition", key)
+            raise
+
+    def lookup(self, key: Any) -> Callable[[Any, Any], Any]:
+        """The `add` for a key; remembered in `by_key` when the partition function is `stable`."""
+        add = self.add_of(self.label(key))
+        if self.stable:
+            if len(self.by_key) >= MAX_KNOWN:
+                self.by_key.clear()
+            self.by_key[key] = add
+        return add
+
+    def stable_label(self, key: Any) -> int | None:
+        """Like `label`, remembered in `labels`."""
+        label = self.label(key)
+        if self.stable and label is not None:
+            if len(self.labels) >= MAX_KNOWN:
+                self.labels.clear()
+            self.labels[key] = label
+        return label
+
+
+def _checked_type(label: Any, key: Any) -> int:
+    index = getattr(label, "__index__", None)
+    if isinstance(label, bool) or index is None:
+        raise TypeError(
+            f"the partition of key {short_repr(key)} must be an int, not {short_repr(label)} of type {type(label).__name__}"
+        )
+    return int(index())
+
+
+def run_map(
+    entries: Iterator[Any], function: Callable[..., Any], combiner: Callable[..., Any] | None, router: Router
+) -> None:
+    """Map all entries. Failures of user functions leave a headline in the task before they are raised."""
+    if combiner is None and router.stable:
+        _map_by_key(entries, function, router)
+    elif combiner is None:
+        _map_through(entries, function, _plain_emit(router), router)
+    elif combiner is sum_combiner and (router.stable or not router.partitions):
+        _map_summing(entries, function, router)
+    else:
+        combined = _Combined(combiner, router)
+        _map_through(entries, function, combined.emit, router)
+        combined.finish()
+
+
+def _entries(entries: Iterator[Any], blame: Blame) -> Iterator[Any]:
+    """Pass entries on; failures of their readers get a headline."""
+    try:
+        yield from entries
+    except Exception as error:
+        blame.reading(error, "reading the input")
+        raise
+
+
+def _map_by_key(entries: Iterator[Any], function: Callable[..., Any], router: Router) -> None:
+    by_key, lookup, blame, params = router.by_key, router.lookup, router.blame, router.params
+    for entry in _entries(entries, blame):
+        try:
+            for key, value in function(entry, params):
+                try:
+                    add = by_key[key]
+                except (KeyError, TypeError):
+                    add = lookup(key)
+                add(key, value)
+        except Exception as error:
+            blame.at_record(error, "map", entry)
+            raise
+
+
+def _map_through(
+    entries: Iterator[Any], function: Callable[..., Any], emit: Callable[[Any, Any], Any], router: Router
+) -> None:
+    blame, params = router.blame, router.params
+    for entry in _entries(entries, blame):
+        try:
+            for key, value in function(entry, params):
+                emit(key, value)
+        except Exception as error:
+            blame.at_record(error, "map", entry)
+            raise
+
+
+def _plain_emit(router: Router) -> Callable[[Any, Any], Any]:
+    adds, label_of, add_of = router.adds, router.label, router.add_of
+
+    def emit(key: Any, value: Any) -> None:
+        label = label_of(key)
+        try:
+            add = adds[label]
+        except KeyError:
+            add = add_of(label)
+        add(key, value)
+
+    return emit
+
+
+def _map_summing(entries: Iterator[Any], function: Callable[..., Any], router: Router) -> None:
+    """Map with `sum_combiner`: one dictionary for all partitions; keys are sent to theirs at the end."""
+    blame, params = router.blame, router.params
+    sums: dict[Any, Any] = {}
+    for entry in _entries(entries, blame):
+        try:
+            for key, value in function(entry, params):
+                try:
+                    sums[key] = sums[key] + value
+                except KeyError:
+                    sums[key] = 0 + value
+                    if len(sums) >= MAX_SUMS:
+                        _flush_sums(sums, router)
+        except Exception as error:
+            blame.at_record(error, "map or its sum_combiner", entry)
+            raise
+    blame.source = None
+    _flush_sums(sums, router)
+
+
+def _flush_sums(sums: dict[Any, Any], router: Router) -> None:
+    lookup = router.lookup
+    for key, total in sums.items():
+        lookup(key)(key, total)
+    sums.clear()
+    router.by_key.clear()
+
+
+class _Combined:
+    """Pairs on their way through a combiner, with a buffer for each label (reference 8.4)."""
+
+    def __init__(self, combiner: Callable[..., Any], router: Router) -> None:
+        self.combiner = combiner
+        self.router = router
+        self.buffers: dict[int | None, dict[Any, Any]] = {}
+        self.emit = self._make_emit()
+
+    def _make_emit(self) -> Callable[[Any, Any], None]:
+        router, combiner, buffers, params = self.router, self.combiner, self.buffers, self.router.params
+        labels, stable_label = router.labels, router.stable_label
+
+        def emit(key: Any, value: Any) -> None:
+            try:
+                label: int | None = labels[key]
+            except (KeyError, TypeError):
+                label = stable_label(key)
+            buffer = buffers.get(label)
+            if buffer is None:
+                buffer = buffers[label] = {}
+            try:
+                pairs = combiner(key, value, buffer, False, params)
+                if pairs is not None:
+                    self._write(label, pairs)
+            except Exception as error:
+                router.blame.for_key(error, "combiner", key)
+                raise
+
+        return emit
+
+    def _write(self, label: int | None, pairs: Iterable[tuple[Any, Any]]) -> None:
+        add_of = self.router.add_of
+        for key, value in pairs:
+            add_of(label)(key, value)
+
+    def finish(self) -> None:
+        """Call the combiner for the last time with each buffer."""
+        for label, buffer in self.buffers.items():
+            try:
+                pairs = self.combiner(None, None, buffer, True, self.router.params)
+                if pairs is not None:
+                    self._write(label, pairs)
+            except Exception as error:
+                self.router.blame.note(error, f"combiner failed at the end of partition {label}")
+                raise

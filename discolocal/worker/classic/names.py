@@ -1,0 +1,112 @@
+"""Names that classic job functions find without importing them (reference 8.3)."""
+
+from __future__ import annotations
+
+import builtins
+import functools
+import importlib
+import os
+import re
+import sys
+from types import FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any
+
+import discolocal.worker
+from discolocal import util
+from discolocal.error import CommError, DataError, DiscoError, JobError
+from discolocal import active
+from discolocal.worker import task_io
+from discolocal.worker.classic import func
+from discolocal.worker.inputs import task_inputs
+from discolocal.worker.params import Params
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+# What shows an interface is not meant to be called, and would hide a builtin or a name of the user.
+_INTERFACES = ("map", "reduce", "reduce2", "combiner", "partition", "init", "notifier")
+
+
+def get(*args: Any, **kwargs: Any) -> Any:
+    """See `Task.get`."""
+    return active.this_task().get(*args, **kwargs)
+
+
+def put(*args: Any, **kwargs: Any) -> None:
+    """See `Task.put`."""
+    active.this_task().put(*args, **kwargs)
+
+
+def this_name() -> str:
+    """The name of the job whose task runs here."""
+    return active.this_task().jobname
+
+
+def this_master() -> str:
+    """The url of the master of the task that runs here."""
+    return active.this_task().master
+
+
+def this_host() -> str:
+    """The name of the node that runs this task."""
+    return active.this_task().host
+
+
+def this_partition() -> int:
+    """The partition of a reduce task; 0 in a map task (reference 8.3)."""
+    return active.this_task().group_label
+
+
+def this_inputs() -> list[list[str]]:
+    """The inputs of this task, each as the list of its replicas' urls."""
+    return [[url for _rid, url in source.ask()] for source in task_inputs(active.this_task())]
+
+
+@functools.lru_cache(maxsize=1)
+def _names() -> dict[str, Any]:
+    names: dict[str, Any] = {name: getattr(task_io, name) for name in task_io.__all__}
+    names.update((name, getattr(func, name)) for name in func.__all__ if name not in _INTERFACES)
+    for function in (get, put, this_name, this_master, this_host, this_partition, this_inputs):
+        names[function.__name__] = function
+    for error in (CommError, DataError, DiscoError, JobError):
+        names[error.__name__] = error
+    names.update(Params=Params, Task=active.TaskProxy(), util=util, worker=discolocal.worker, os=os, re=re, sys=sys)
+    return {name: value for name, value in names.items() if not hasattr(builtins, name)}
+
+
+def job_functions(value: Any) -> Iterator[FunctionType]:
+    """The functions in a parameter: inside of sequences, partials and methods as well."""
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            yield from job_functions(item)
+    elif isinstance(value, FunctionType):
+        yield value
+    elif isinstance(value, functools.partial):
+        yield from job_functions(value.func)
+    else:
+        inner = getattr(value, "__func__", None)
+        if inner is not None:
+            yield from job_functions(inner)
+
+
+def inject(values: Iterable[Any], modules: dict[str, ModuleType]) -> None:
+    """Put the names into the globals of all job functions; names of the user's own win."""
+    names = {**_names(), **modules}
+    done: set[int] = set()
+    for value in values:
+        for function in job_functions(value):
+            space = function.__globals__
+            if id(space) in done or str(function.__module__).startswith("discolocal."):
+                continue
+            done.add(id(space))
+            for name, thing in names.items():
+                space.setdefault(name, thing)
+
+
+def required_modules(required: Iterable[Any] | None) -> dict[str, ModuleType]:
+    """Import the modules of `required_modules` (names, or pairs of name and path); returns them by their last name."""
+    modules: dict[str, ModuleType] = {}
+    for item in required or ():
+        name = item if isinstance(item, str) else item[0]
+        modules[name.rpartition(".")[2]] = importlib.import_module(name)
+    return modules

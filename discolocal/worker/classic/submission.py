@@ -1,0 +1,91 @@
+"""What the classic worker puts into the job dict (reference 1.3, 1.5)."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from discolocal.error import DiscoError
+from discolocal.schemes import scheme_of
+from discolocal.worker import client
+
+if TYPE_CHECKING:
+    from discolocal.worker.base import Worker
+
+_FUNCTIONS = ("map", "map_init", "map_reader", "combiner", "partition", "reduce", "reduce_init", "reduce_reader")
+_STREAMS = ("map_input_stream", "map_output_stream", "reduce_input_stream", "reduce_output_stream")
+_SORT_BUFFER = re.compile(r"[0-9]+[%bkKmMgGtTPEZYRQ]?")
+
+
+def classic_dict(worker: Worker, job: Any, jobargs: dict[str, Any]) -> dict[str, Any]:
+    """The keys of the job dict that only classic jobs have. Raises DiscoError naming a parameter that cannot work."""
+
+    def item(name: str) -> Any:
+        return worker.getitem(name, job, jobargs)
+
+    _refuse_external(worker, job, jobargs)
+    for name in _FUNCTIONS:
+        client.check_function(worker, job, jobargs, name)
+    _check_values(worker, job, jobargs)
+    has_map = bool(item("map"))
+    inputs = client.expand_inputs(worker.getitem("input", job, jobargs), keep_dirs=not has_map)
+    return {
+        "input": inputs,
+        "worker": worker.bin,
+        "map?": has_map,
+        "reduce?": bool(item("reduce")),
+        "reduce_shuffle?": bool(item("reduce_shuffle")),
+        "nr_reduces": _partitions(item("partitions")) or 1 if has_map else _labels(inputs),
+    }
+
+
+def _refuse_external(worker: Worker, job: Any, jobargs: dict[str, Any]) -> None:
+    for name in ("map", "reduce"):
+        if isinstance(worker.getitem(name, job, jobargs), dict):
+            raise DiscoError(f"{name} is an external program, and these are not supported: give a Python function")
+    if worker.getitem("ext_params", job, jobargs):
+        raise DiscoError("ext_params belong to external programs, which are not supported: use params")
+    for name in ("map_shuffle", "shuffle"):
+        if worker.getitem(name, job, jobargs):
+            raise DiscoError(f"{name} has no effect on any cluster: the map outputs of a node are always joined")
+
+
+def _check_values(worker: Worker, job: Any, jobargs: dict[str, Any]) -> None:
+    for name in _STREAMS:
+        streams = worker.getitem(name, job, jobargs)
+        parts = list(streams) if client.is_iterable(streams) else [streams]
+        if not parts or not all(callable(part) for part in parts):
+            raise DiscoError(f"{name} must be a stream function or a sequence of them, not {streams!r}")
+    _partitions(worker.getitem("partitions", job, jobargs))
+    interval = worker.getitem("status_interval", job, jobargs)
+    if isinstance(interval, bool) or not isinstance(interval, int) or interval < 0:
+        raise DiscoError(f"status_interval must be a number of records, 0 for no messages, not {interval!r}")
+    size = worker.getitem("sort_buffer_size", job, jobargs)
+    if not _SORT_BUFFER.fullmatch(str(size)):
+        raise DiscoError(f"sort_buffer_size must be a size for `sort -S` such as '10%' or '64M', not {size!r}")
+    encoding = worker.getitem("encoding", job, jobargs)
+    if encoding is not None:
+        import codecs
+
+        try:
+            codecs.lookup(encoding)
+        except (LookupError, TypeError):
+            raise DiscoError(f"encoding must be the name of a codec, or None for bytes, not {encoding!r}") from None
+
+
+def _partitions(partitions: Any) -> int | None:
+    if partitions is None:
+        return None
+    if isinstance(partitions, bool) or not isinstance(partitions, int) or partitions < 0:
+        raise DiscoError(f"partitions must be a number of partitions or None, not {partitions!r}")
+    return partitions
+
+
+def _labels(inputs: list[Any]) -> int:
+    """The number of reduces of a job without map: one for each label, when all inputs are indexes (reference 1.5)."""
+    from discolocal.schemes.scheme_dir import read_index
+
+    firsts = [entry if isinstance(entry, str) else entry[0] for entry in inputs if entry]
+    if not firsts or not all(scheme_of(first) == "dir" for first in firsts):
+        return 1
+    return 1 + max((line.label for first in firsts for line in read_index(first)), default=0)

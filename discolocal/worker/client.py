@@ -1,0 +1,211 @@
+"""The client's side of a worker: checks parameters and expands inputs (reference 1.5).
+
+Whatever can be found wrong before a job is submitted is found here, with the name of the parameter.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from discolocal.error import DiscoError, PortabilityWarning
+from discolocal.schemes import scheme_of
+from discolocal.schemes.scheme_file import local_file
+from discolocal.worker.base import plain_function
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from discolocal.worker.base import Worker
+
+NOT_A_LIST = "Job 'input' is not a list of input locations,or a list of such lists: "
+
+
+def warn(code: str, text: str) -> None:
+    """Issue a PortabilityWarning to whoever submits the job."""
+    import warnings
+
+    warnings.warn(PortabilityWarning(code, text), stacklevel=5)
+
+
+def check_arguments(worker: Worker, job: Any, jobargs: dict[str, Any]) -> None:
+    """Raise TypeError for an argument of `run` that neither the worker nor the job knows."""
+    known = {*worker, *worker.job_parameters}
+    for name in jobargs:
+        if name not in known and not hasattr(job, name):
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, sorted(known), 1)
+            raise TypeError(
+                f"run() got an unexpected argument {name!r}"
+                + (f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(sorted(known))}")
+            )
+
+
+def check_unsupported(worker: Worker, job: Any, jobargs: dict[str, Any]) -> None:
+    """Raise DiscoError for parameters that need what a local cluster does not have; check those of every worker."""
+    for name in ("save", "save_results"):
+        if worker.getitem(name, job, jobargs):
+            raise DiscoError(f"{name}={worker.getitem(name, job, jobargs)!r}: saving results needs DDFS,"
+                             " which a local cluster does not have")
+    required = worker.getitem("required_files", job, jobargs)
+    if required and (isinstance(required, (str, bytes)) or not is_iterable(required)):
+        raise DiscoError(f"required_files must be a list of paths or a dict of names and contents, not {required!r}")
+    modules = worker.getitem("required_modules", job, jobargs)
+    if modules is not None and (isinstance(modules, (str, bytes)) or not is_iterable(modules)):
+        raise DiscoError(f"required_modules must be a list of names or (name, path) pairs, not {modules!r}")
+    for item in modules or ():
+        if not isinstance(item, str) and not (isinstance(item, (tuple, list)) and len(item) == 2):
+            raise DiscoError(f"required_modules must hold names or (name, path) pairs, not {item!r}")
+
+
+def check_function(worker: Worker, job: Any, jobargs: dict[str, Any], name: str) -> None:
+    """Check a parameter that is called; warn where a cluster would call it differently. Raises DiscoError."""
+    value = worker.getitem(name, job, jobargs)
+    if name not in jobargs and plain_function(job, name) is not None:
+        warn(
+            "plain-function",
+            f"{type(job).__name__}.{name} is a plain function of the class: a cluster calls it as a method, with the job as"
+            f" its first argument; write {name} = staticmethod({name}) or @staticmethod",
+        )
+    if value is not None and not callable(value):
+        raise DiscoError(f"{name} must be a function, not {value!r}")
+    portability = getattr(value, "portability", None)
+    if portability:
+        warn(*portability)
+
+
+def prefix(worker: Worker, job: Any, jobargs: dict[str, Any]) -> str:
+    """The name of the job before the cluster makes it unique. Raises DiscoError for what no master accepts."""
+    name = worker.getitem("name", job, jobargs) or type(job).__name__
+    if not isinstance(name, str) or "/" in name or "." in name:
+        raise DiscoError(f"The name of a job must be a string without '/' and '.', not {name!r}")
+    return name
+
+
+def scheduler(worker: Worker, job: Any, jobargs: dict[str, Any]) -> dict[str, Any]:
+    """The `scheduler` parameter. Raises DiscoError when it is no dict."""
+    value = worker.getitem("scheduler", job, jobargs, {}) or {}
+    if not isinstance(value, dict):
+        raise DiscoError(f"scheduler must be a dict such as {{'max_cores': 4}}, not {value!r}")
+    return value
+
+
+def owner() -> str:
+    """``<login>@<host>``, or the DISCO_JOB_OWNER of the environment (reference 1.5)."""
+    given = os.environ.get("DISCO_JOB_OWNER")
+    if given:
+        return given
+    login = os.environ.get("LOGNAME") or os.environ.get("USER")
+    if not login:
+        import pwd
+
+        try:
+            login = pwd.getpwuid(os.getuid()).pw_name
+        except KeyError:
+            login = str(os.getuid())
+    return f"{login}@{os.uname().nodename}"
+
+
+# Inputs
+
+
+def is_iterable(value: object) -> bool:
+    """Whether `value` can be a list of inputs: it can be iterated and is no text."""
+    return hasattr(value, "__iter__") and not isinstance(value, (str, bytes, bytearray, dict)) and not _is_path(value)
+
+
+def _is_path(value: object) -> bool:
+    return hasattr(value, "__fspath__")
+
+
+def expand_inputs(value: Any, keep_dirs: bool = False) -> list[Any]:
+    """The `input` parameter as the job dict has it: urls, and lists of urls that are replicas (reference 1.5).
+
+    Paths become absolute, patterns such as ``*.txt`` the files that match; ``dir://`` urls become the files they
+    list, unless `keep_dirs`. Raises DiscoError for anything that is no list, and for local files that are missing.
+    """
+    if not is_iterable(value):
+        raise DiscoError(f"{NOT_A_LIST}{value!r}")
+    inputs: list[Any] = []
+    for item in value:
+        if not _is_path(item) and not item:
+            continue
+        if is_iterable(item):
+            inputs.append(_replicas(item, keep_dirs))
+        else:
+            inputs += _expand(item, keep_dirs)
+    return inputs
+
+
+def _replicas(items: Iterable[Any], keep_dirs: bool) -> list[Any]:
+    """A list of replicas; a missing file among them is allowed as long as others are left."""
+    replicas: list[Any] = []
+    missing: DiscoError | None = None
+    for item in items:
+        if is_iterable(item):
+            replicas += _replicas(item, keep_dirs)
+            continue
+        try:
+            found = _expand(item, keep_dirs)
+        except MissingInput as error:
+            missing = error
+            replicas.append(error.path)
+            continue
+        if len(found) != 1 and scheme_of(str(item)) != "dir":
+            raise DiscoError(f"The pattern {item!r} in a list of replicas stands for {len(found)} files")
+        for one in found:
+            replicas += one if isinstance(one, list) else [one]
+    if missing is not None and all(isinstance(r, str) and scheme_of(r) == "" and not os.path.exists(r) for r in replicas):
+        raise missing
+    return replicas
+
+
+class MissingInput(DiscoError):
+    """A local input file that is not there; `path` is its absolute path."""
+
+    def __init__(self, path: str, given: str) -> None:
+        super().__init__(f"Input file does not exist: {path}" + ("" if path == given else f" (given as {given!r})"))
+        self.path = path
+
+
+def _expand(item: Any, keep_dirs: bool) -> list[Any]:
+    """One entry of the inputs as a list of urls."""
+    if _is_path(item):
+        item = os.fspath(item)
+    if not isinstance(item, str):
+        raise DiscoError(f"{NOT_A_LIST}an input may not be {item!r} of type {type(item).__name__}")
+    scheme = scheme_of(item)
+    if scheme in ("", "file"):
+        return _local_files(local_file(item), item)
+    if scheme == "tag":
+        raise DiscoError(f"Input {item}: tags need DDFS, which a local cluster does not have")
+    if scheme == "dir" and not keep_dirs:
+        from discolocal.schemes.scheme_dir import read_index
+
+        return [[line.url] for line in read_index(item)]
+    return [item]
+
+
+def _local_files(path: str, given: str) -> list[Any]:
+    path = os.path.abspath(os.path.expanduser(path))
+    if os.path.isfile(path):
+        return [_checked(path, given)]
+    if os.path.isdir(path):
+        raise DiscoError(f"Input is a directory, not a file: {path} (use {path}/* for the files in it)")
+    if os.path.exists(path):
+        raise DiscoError(f"Input is not a regular file, which tasks could not read again: {path}")
+    if any(c in path for c in "*?["):
+        import glob
+
+        found = sorted(name for name in glob.glob(path, recursive=True) if os.path.isfile(name))
+        if found:
+            return [_checked(name, given) for name in found]
+        raise DiscoError(f"No input file matches {path}" + ("" if path == given else f" (given as {given!r})"))
+    raise MissingInput(path, given)
+
+
+def _checked(path: str, given: str) -> str:
+    if not os.access(path, os.R_OK):
+        raise DiscoError(f"Input file cannot be read: {path} (given as {given!r})")
+    return path

@@ -1,0 +1,53 @@
+"""The outputs of a task (reference 2.8, 8.7)."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from discolocal.error import DataError
+from discolocal.fileutils import AtomicFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from discolocal.task import Task
+
+
+class Output:
+    """A file that a task writes.
+
+    Parameters: `path_type_label` what `Task.output` returns; `open` a function (path) -> object with `add` or `write`
+    and `close`, default an atomic binary file. Attributes: `path` relative to the job home, `type`,
+    `label` (also as `partition`), `file` the open object.
+    """
+
+    def __init__(
+        self,
+        path_type_label: tuple[str, str, int],
+        open: Callable[[str], Any] | None = None,
+        task: Task | None = None,
+    ) -> None:
+        self.path, self.type, self.label = path_type_label
+        if isinstance(self.label, bool) or not isinstance(self.label, int):
+            raise ValueError(
+                f"Output label ({self.label!r} : {type(self.label)}) must be an integer or None"
+            )
+        self.task = task
+        self.file: Any = open(self.path) if open is not None else AtomicFile(self._place())
+
+    @property
+    def partition(self) -> int:
+        """The label, under the name it had before 0.5."""
+        return self.label
+
+    def _place(self) -> str:
+        return self.path if self.task is None else self.task.file(self.path)
+
+    def close(self) -> int:
+        """Close the file; returns its size in bytes. Raises DataError when the streams left no file behind."""
+        self.file.close()
+        try:
+            return os.stat(self._place()).st_size
+        except OSError as error:
+            raise DataError(f"The output streams left no output file: {error.strerror}", self.path) from error

@@ -1,0 +1,93 @@
+"""One task from hello to DONE over a channel (reference 2.10)."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from discolocal.error import DataError
+from discolocal.task import Task
+from discolocal.wire.protocol import VERSION
+from discolocal.active import activated
+from discolocal.worker.channel import ChannelClosed
+from discolocal.worker.messages import redirected
+
+if TYPE_CHECKING:
+    from discolocal.worker.channel import Channel
+
+MAX_TEXT = 1 << 20  # characters of a failure's text
+
+
+def serve(channel: Channel, local: bool = False) -> str:
+    """Run one task over a channel.
+
+    Parameters: `channel` the connection to the node; `local` the task shares the process with its caller (inline), so
+    nothing of the process may be changed for good. Returns how the task ended: "done", "error" (may be tried again),
+    "fatal" (the job fails) or "lost" (the other end has given up). SystemExit and KeyboardInterrupt pass.
+    """
+    task: Task | None = None
+    try:
+        channel.request("WORKER", {"pid": os.getpid(), "version": VERSION})
+        task = Task(channel, **channel.request("TASK", "")[1])
+        if local:
+            task.make_inline()
+        _run(task)
+        channel.send("DONE", "")
+        return "done"
+    except ChannelClosed:
+        return "lost"
+    except Exception as error:
+        # DataError, errors of the system and lack of memory may be gone the next time (reference 2.10).
+        kind = "ERROR" if isinstance(error, (DataError, OSError, MemoryError)) else "FATAL"
+        try:
+            channel.send(kind, failure_text(error, task))
+        except ChannelClosed:
+            return "lost"
+        return kind.lower()
+
+
+def _run(task: Task) -> None:
+    home = os.path.dirname(task.jobfile)
+    added = [path for path in (home, os.path.join(home, "lib")) if path not in sys.path]
+    sys.path[:0] = added
+    try:
+        with activated(task), redirected(task) as prints:
+            try:
+                job, jobargs = task.jobobjs
+                job.worker.start(task, job, **jobargs)
+            except ChannelClosed:
+                raise
+            except Exception:
+                prints.finish()
+                raise
+            prints.finish()
+    finally:
+        if task.inline:
+            sys.path[:] = [path for path in sys.path if path not in added]
+
+
+def failure_text(error: BaseException, task: Task | None) -> str:
+    """The payload of ERROR or FATAL: a headline, then the traceback."""
+    import traceback
+
+    headline = f"{type(error).__name__}: {one_line(error)}"
+    if task is not None and task.failure is not None and task.failure[0] is error:
+        headline = task.failure[1]
+    text = f"{headline}\n{''.join(traceback.format_exception(error))}"
+    return text[:MAX_TEXT].encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def one_line(value: object, limit: int = 1000) -> str:
+    """The text of `value` as one line of at most `limit` characters."""
+    text = " ".join(str(value).split())
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def short_repr(value: object, limit: int = 200) -> str:
+    """The repr of `value` on one line of at most `limit` characters; never fails."""
+    try:
+        text = repr(value)
+    except Exception as error:
+        text = f"<{type(value).__name__} whose repr fails: {type(error).__name__}>"
+    return one_line(text, limit)

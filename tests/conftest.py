@@ -1,0 +1,70 @@
+"""Fixtures of the whole suite: the golden files, and a check around every test that nothing is left behind.
+
+The golden files are recordings of a real Disco master and worker. They are not part of the distribution: tests that
+want them skip where there are none, and fail instead where DISCOLOCAL_REQUIRE_GOLDEN is set (continuous integration).
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import leaks
+
+ROOT = Path(__file__).resolve().parents[1]
+REQUIRED = bool(os.environ.get("DISCOLOCAL_REQUIRE_GOLDEN"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give the run a temporary directory of its own, so that the leak check sees no other program's files."""
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())  # tmp_path stays where people look for it
+    private = tempfile.mkdtemp(prefix="dl-tests-")
+    # Registered before any cluster exists, hence called after the cluster pool's own clean-up.
+    atexit.register(shutil.rmtree, private, ignore_errors=True)
+    os.environ["TMPDIR"] = tempfile.tempdir = private
+
+
+def golden_root() -> Path | None:
+    """The directory of the golden files: $DISCOLOCAL_GOLDEN, or shared/golden beside the checkout, or None."""
+    named = os.environ.get("DISCOLOCAL_GOLDEN")
+    root = Path(named) if named else ROOT.parent / "shared" / "golden"
+    return root if (root / "INDEX.md").is_file() else None
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """The directory of the golden files; skips the test (or fails it, see above) where there is none."""
+    root = golden_root()
+    if root is None:
+        (pytest.fail if REQUIRED else pytest.skip)("golden files are not here: set DISCOLOCAL_GOLDEN")
+    return root
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where golden files are required, a test skipped for want of them fails the run."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if not REQUIRED or reporter is None:
+        return
+    reports = reporter.stats.get("skipped", [])
+    skipped = [report.nodeid for report in reports if "golden" in str(report.longrepr).lower()]
+    if skipped:
+        print(f"\nskipped although golden files are required: {', '.join(skipped)}", file=sys.stderr)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """Fail a test that leaves a process, a thread, a descriptor or a temporary path behind."""
+    before = leaks.snapshot()
+    yield
+    left = leaks.left_since(before)
+    if left:
+        pytest.fail("left behind by the test: " + "; ".join(left), pytrace=False)
