@@ -105,11 +105,11 @@ class Task:
         if self._jobobjs is None:
             import pickle
 
-            from discolocal.wire.jobpack import JobPack
+            from discolocal.wire.jobpack import HEADER_SIZE, data_offset
 
-            with open(self.jobfile, "rb") as file:
-                pack = JobPack.load(file)
-            self._jobobjs = pickle.loads(pack.jobdata)
+            with open(self.jobfile, "rb", buffering=0) as file:
+                file.seek(data_offset(file.read(HEADER_SIZE)))
+                self._jobobjs = pickle.loads(file.read())
         return self._jobobjs
 
     # Names and files
@@ -182,16 +182,22 @@ class Task:
             raise DiscoError("This task has no connection to a master")
         return self.channel.request(name, payload)[1]
 
+    def post(self, name: str, payload: object) -> None:
+        """Send a message whose reply says nothing; see `Channel.post`."""
+        if self.channel is None:
+            raise DiscoError("This task has no connection to a master")
+        self.channel.post(name, payload)
+
     def msg(self, text: str) -> None:
         """Send a message for the job's events (reference 2.5)."""
-        self.request("MSG", text.encode("utf-8", "backslashreplace").decode("utf-8"))
+        self.post("MSG", text.encode("utf-8", "backslashreplace").decode("utf-8"))
 
     def warn(self, code: str, text: str) -> None:
-        """Report that a real cluster would behave differently: once for each `code`.
+        """Report that a real cluster would behave differently: once for each `code`, and not on a real cluster.
 
         Raises PortabilityWarning when the cluster is strict.
         """
-        if code in self._warned:
+        if code in self._warned or not self.local:
             return
         self._warned.add(code)
         if self.local.get("strict"):

@@ -7,8 +7,8 @@ from itertools import chain, groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from discolocal.error import DataError, DiscoError
 from discolocal import active
+from discolocal.error import DataError, DiscoError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -193,7 +193,7 @@ def deref(inputs: Iterable[Any], resolve: bool = False) -> Iterator[list[str]]:
 
 
 def external(files: Iterable[str]) -> dict[str, bytes]:
-    """Package an external program: the first file is the program, the others are its supporting files (reference 8.12)."""
+    """Package an external program: the first file is the program, the others support it (reference 8.12)."""
     package: dict[str, bytes] = {}
     for number, path in enumerate(files):
         with open(path, "rb") as file:
@@ -270,10 +270,18 @@ def _chunks(path: str, size: int) -> Iterator[bytes]:
 def _warn_sort(encoder: Encoder, task: Any) -> None:
     """Report what the sort of a real worker refuses (reference 9.13, 9.14, 9.17)."""
     refusals = (
-        (encoder.text_keys, "sort-text-keys", "sort=True takes bytes keys only, str keys make the job fail: encode them"),
+        (
+            encoder.text_keys,
+            "sort-text-keys",
+            "sort=True takes bytes keys only, str keys make the job fail: encode them",
+        ),
         (encoder.special_keys, "sort-special-bytes", "sort=True refuses keys with the bytes 0x00 and 0xFF"),
         (encoder.long_records, "sort-long-records", "sort=True fails on records of more than 16384 bytes"),
-        (encoder.high_values, "sort-high-bytes", "sort=True fails on values whose pickles hold the byte 0xFF, e.g. ÿ in text"),
+        (
+            encoder.high_values,
+            "sort-high-bytes",
+            "sort=True fails on values whose pickles hold the byte 0xFF, e.g. ÿ in text",
+        ),
     )
     for seen, code, text in refusals:
         if seen:
@@ -311,9 +319,7 @@ def unix_sort(filename: str, sort_buffer_size: str = "10%") -> None:
     raise DataError(f"Sorting {filename} failed: {why or how}", filename)
 
 
-def dsorted(
-    iterable: Iterable[T], buffer_size: int = 1_000_000, tempdir: str | None = None
-) -> Iterator[T]:
+def dsorted(iterable: Iterable[T], buffer_size: int = 1_000_000, tempdir: str | None = None) -> Iterator[T]:
     """Sort any comparable records with little memory: sorted runs of `buffer_size` records on disk, merged.
 
     The runs are unnamed files in `tempdir` (default: the system's) and vanish with the iterator.

@@ -28,13 +28,13 @@ class InnerJoin(Job):
     map = staticmethod(nop_map)
 
     @staticmethod
-    def map_reader(fd: Any, size: int | None, url: str, params: int) -> Iterator[tuple[str, tuple[str, Row]]]:
-        """Read the rows of one file as (key, (url of the file, other columns))."""
+    def map_reader(fd: Any, size: int | None, url: str, params: int) -> Iterator[tuple[bytes, tuple[str, Row]]]:
+        """Read the rows of one file as (key, (url of the file, other columns)); a cluster sorts only bytes keys."""
         for key, *columns in csv.reader(fd):
-            yield key, (url, tuple(columns))
+            yield key.encode(), (url, tuple(columns))
 
     @staticmethod
-    def reduce(iter: Iterable[tuple[str, tuple[str, Row]]], params: int) -> Iterator[tuple[str, Row]]:
+    def reduce(iter: Iterable[tuple[bytes, tuple[str, Row]]], params: int) -> Iterator[tuple[str, Row]]:
         """Combine the rows of each key that occurs in all files."""
         for key, rows in kvgroup(iter):
             tables: dict[str, list[Row]] = {}
@@ -42,7 +42,7 @@ class InnerJoin(Job):
                 tables.setdefault(url, []).append(columns)
             if len(tables) == params:
                 for combination in itertools.product(*(sorted(tables[url]) for url in sorted(tables))):
-                    yield key, tuple(itertools.chain(*combination))
+                    yield key.decode(), tuple(itertools.chain(*combination))
 
 
 def main(files: list[str]) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Iterator
+from operator import itemgetter
 from typing import Any
 
 from discolocal import Job, LocalCluster, Results
@@ -25,7 +26,6 @@ class PageRank(Job):
     """One iteration: results are (node, (rank, links)). `params` is the damping factor."""
 
     partitions = 2
-    sort = True
     params = 0.85
 
     @staticmethod
@@ -45,8 +45,8 @@ class PageRank(Job):
 
     @staticmethod
     def reduce(iter: Iterable[tuple[str, float | list[str]]], params: float) -> Iterator[Page]:
-        """Put links and new rank of each node together."""
-        for node, values in kvgroup(iter):
+        """Put links and new rank of each node together; what one partition has fits into memory here."""
+        for node, values in kvgroup(sorted(iter, key=itemgetter(0))):
             links: list[str] = []
             received = 0.0
             for value in values:

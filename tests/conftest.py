@@ -47,14 +47,26 @@ def golden() -> Path:
     return root
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in one line what was not tested for want of golden files."""
+    skipped = for_want_of_golden(terminalreporter)
+    if skipped:
+        terminalreporter.write_line(f"{len(skipped)} tests skipped: golden files are not here (set DISCOLOCAL_GOLDEN)")
+
+
+def for_want_of_golden(reporter: pytest.TerminalReporter) -> list[str]:
+    """The tests that were skipped because there are no golden files."""
+    reports = reporter.stats.get("skipped", [])
+    return [report.nodeid for report in reports if "golden" in str(report.longrepr).lower()]
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Where golden files are required, a test skipped for want of them fails the run."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if not REQUIRED or reporter is None:
         return
-    reports = reporter.stats.get("skipped", [])
-    skipped = [report.nodeid for report in reports if "golden" in str(report.longrepr).lower()]
+    skipped = for_want_of_golden(reporter)
     if skipped:
         print(f"\nskipped although golden files are required: {', '.join(skipped)}", file=sys.stderr)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

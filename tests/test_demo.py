@@ -38,3 +38,12 @@ def test_the_most_frequent_words_are_printed_with_time_and_rate(few_sources, cap
     assert printed == sorted(expected.items(), key=lambda item: (-item[1], item[0]))[: demo.TOP]
     assert lines[demo.TOP].startswith(f"{sum(expected.values()):,} words, {len(expected):,} of them distinct")
     assert re.fullmatch(r"[\d.]+ MB in [\d.]+ s: [\d.]+ MB/s", lines[-1])
+
+
+def test_batches_hold_every_file_once_and_are_of_about_equal_size() -> None:
+    sizes = {f"file-{n}": n * n for n in range(100)}
+    lists = demo.batches(sizes)
+    assert sorted(path for paths in lists for path in paths) == sorted(sizes)
+    loads = [sum(sizes[path] for path in paths) for paths in lists]
+    assert len(loads) == demo.BATCHES
+    assert max(loads) - min(loads) <= max(sizes.values())

@@ -2,7 +2,8 @@
 
 A ```python block runs in a fresh process, a ```sh block (commands that start with `discolocal` or `python`) in a shell,
 each in a directory of its own that holds the small files of `FILES`. All other blocks are marked ```text. Where the
-line before a ```text block ends with "prints:", that block is what the runnable block above it must print.
+line before a ```text block ends with "prints:", that block is what the runnable block above it must print. A job
+warns of portability only where the text below it says "This job warns".
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
+from tests.program import SHELL_FUNCTION
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -42,6 +45,7 @@ class Block(NamedTuple):
     language: str
     text: str
     prints: str | None
+    warns: bool
 
 
 def blocks(path: Path) -> Iterator[Block]:
@@ -51,10 +55,11 @@ def blocks(path: Path) -> Iterator[Block]:
     for match in re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
         line = text.count("\n", 0, match.start()) + 1
         before = text[: match.start()].rstrip().rsplit("\n", 1)[-1]
-        found.append((f"{path.name}:{line}", match[1], match[2], before.endswith("prints:")))
+        after = re.split("^#|^```(?:python|sh)", text[match.end() :], maxsplit=1, flags=re.MULTILINE)[0]
+        found.append((f"{path.name}:{line}", match[1], match[2], before.endswith("prints:"), "This job warns" in after))
     for this, following in zip(found, [*found[1:], None]):
         prints = following[2] if following and following[1] == "text" and following[3] else None
-        yield Block(this[0], this[1], this[2], prints)
+        yield Block(this[0], this[1], this[2], prints, this[4])
 
 
 BLOCKS = [block for path in DOCUMENTS for block in blocks(path)]
@@ -69,16 +74,16 @@ def workplace(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(command: list[str] | str, cwd: Path) -> str:
-    """Run one command with this Python's directory of programs first on the path; its standard output."""
+def run(command: list[str] | str, cwd: Path) -> tuple[str, str]:
+    """Run one command with this Python's directory of programs first on the path; what it prints, and its warnings."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environ = os.environ | {"PATH": path, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": WARNINGS}
     done = subprocess.run(
-        command if isinstance(command, list) else ["sh", "-e", "-c", command],
+        command if isinstance(command, list) else ["sh", "-e", "-c", SHELL_FUNCTION + command],
         cwd=cwd, env=environ, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL,
     )
     assert done.returncode == 0, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
+    return done.stdout, done.stderr
 
 
 def test_there_are_documents() -> None:
@@ -100,12 +105,13 @@ def test_a_block_runs(block: Block, workplace: Path) -> None:
     if block.language == "python":
         script = workplace / "script.py"
         script.write_text(block.text)
-        output = run([sys.executable, script.name], workplace)
+        output, messages = run([sys.executable, script.name], workplace)
         script.unlink()
     else:
-        output = run(block.text, workplace)
+        output, messages = run(block.text, workplace)
     if block.prints is not None:
         assert output == block.prints
+    assert ("PortabilityWarning" in messages) is block.warns, messages
     if "open(" not in block.text:
         after = {path.name for path in workplace.iterdir()} - {"__pycache__"}
         assert after == before, "files in the working directory have changed"

@@ -7,9 +7,10 @@ TYPE_CHECKING count too.
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "discolocal"
 
 LAYERS = (
     ("wire", "error"),
-    ("worker", "schemes", "task", "jobdata", "util", "func", "fileutils"),
+    ("worker", "schemes", "task", "jobdata", "util", "func", "fileutils", "active"),
     ("settings", "job", "core", "ddfs", "compat"),
     ("cluster",),
     ("cli", "demo", "report", "testing", "__init__", "__main__"),
@@ -41,12 +42,20 @@ def part(name: str) -> str:
     return name.split(".")[1] if "." in name else "__init__"
 
 
-def imports(path: Path) -> Iterator[tuple[int, str]]:
-    """(line, dotted module name) of every import in a module; `from x import y` gives x.y where y is a module."""
+def imports(path: Path, for_types: bool = True) -> Iterator[tuple[int, str]]:
+    """(line, dotted module name) of every import in a module; `from x import y` gives x.y where y is a module.
+
+    With `for_types` false those under TYPE_CHECKING are left out: they do not happen.
+    """
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    if not for_types:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+                node.body = []
     package = module_name(path).split(".")
     if path.name != "__init__.py":
         package.pop()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -81,8 +90,44 @@ def test_imports_go_down(path: Path) -> None:
 @pytest.mark.parametrize("path", [p for p in MODULES if part(module_name(p)) in NODE_SIDE], ids=module_name)
 def test_a_node_needs_only_python_and_cloudpickle(path: Path) -> None:
     allowed = {PACKAGE.name, "cloudpickle", *sys.stdlib_module_names}
-    foreign = [f"line {line}: {name}" for line, name in imports(path) if name.split(".")[0] not in allowed]
+    found = imports(path, for_types=False)
+    foreign = [f"line {line}: {name}" for line, name in found if name.split(".")[0] not in allowed]
     assert not foreign, "\n".join(foreign)
+
+
+def between_parts() -> dict[str, set[str]]:
+    """For each part of the package the other parts whose modules it imports, the package itself left out."""
+    found: dict[str, set[str]] = {}
+    for path in MODULES:
+        own = part(module_name(path)) if path.parent != PACKAGE else path.stem
+        names = {part(name) for _, name in imports(path) if name.startswith(f"{PACKAGE.name}.")}
+        found.setdefault(own, set()).update(names - {own})
+    return found
+
+
+def test_the_architecture_page_says_who_imports_whom() -> None:
+    text = (PACKAGE.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^(\w+) +-> (.*)$", text, re.MULTILINE)
+    said = {name: set(others.split(", ")) for name, others in lines}
+    actual = {name: others for name, others in between_parts().items() if others}
+    table = "\n".join(f"{name:11}-> {', '.join(sorted(actual[name], key=rank_then_name))}" for name in by_layer(actual))
+    assert said == actual, f"docs/architecture.md should say:\n{table}"
+
+
+def by_layer(parts: Iterable[str]) -> list[str]:
+    return sorted(parts, key=rank_then_name)
+
+
+def rank_then_name(name: str) -> tuple[int, str]:
+    return RANK[name], name
+
+
+def test_the_architecture_page_names_every_module() -> None:
+    text = (PACKAGE.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    modules = {module_name(path).removeprefix(f"{PACKAGE.name}.") for path in MODULES if path.stem[:2] != "__"}
+    named = set(re.findall(r"`([a-z_.]+)`", "\n".join(re.findall(r"^\|.*|^And `cli`.*", text, re.MULTILINE))))
+    assert modules - named == set()
+    assert {name for name in named if name.partition(".")[0] in {"wire", "worker", "cluster"}} - modules == set()
 
 
 def test_only_testing_imports_hypothesis() -> None:
@@ -111,5 +156,6 @@ def test_importing_the_package_is_light() -> None:
     """`import discolocal` loads nothing of the cluster and nothing heavy: names are found when asked for."""
     heavy = {"discolocal.cluster", "multiprocess", "cloudpickle", "click", "tqdm", "asyncio", "zipfile", "http.client"}
     code = "import sys, discolocal; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not heavy & set(loaded)
+    program = [sys.executable, "-c", code]
+    done = subprocess.run(program, cwd=PACKAGE.parent, capture_output=True, text=True, check=True)
+    assert not heavy & set(done.stdout.split())

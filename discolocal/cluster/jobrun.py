@@ -105,7 +105,7 @@ class JobRun:
         if self.state.status != "active" and not self.running and not self._over:
             self.log.flush()
             self._over = True
-        self._changed.notify_all()
+            self._changed.notify_all()
 
     def ended_attempt(self, end: TaskEnd) -> list[Work]:
         """Feed the end of an attempt."""

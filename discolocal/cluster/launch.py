@@ -3,15 +3,17 @@
     node --pipe--> worker   first the launch record (where to run), then replies of the master
     node <--pipe-- worker   frames of Worker Protocol 1.1
 
-Descriptors 1 and 2 of a worker are an unlinked file of its node: what C code or child processes
+Descriptors 1 and 2 of a worker are a file without a name that its node reads: what C code or child processes
 print must not get into the protocol, and must not be lost either.
 """
 
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import os
 import pickle
+import select
 import signal
 import struct
 import sys
@@ -19,9 +21,12 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, NoReturn, Protocol
 
 from discolocal.cluster.orders import TaskOrder
+from discolocal.worker import serve
+from discolocal.worker.channel import PipeChannel
 
 _LENGTH = struct.Struct("!I")
 _PR_SET_PDEATHSIG = 1
+_PATIENCE = 0.002
 
 
 class Launched(Protocol):
@@ -50,8 +55,12 @@ class Launched(Protocol):
 class Launcher(Protocol):
     """Starts workers."""
 
+    @property
+    def prepared(self) -> bool:
+        """Whether `prepare` has nothing to do."""
+
     def prepare(self) -> None:
-        """Do ahead of time what can be done while the node waits."""
+        """Do ahead of time what the next task would wait for."""
 
     def start(self, order: TaskOrder, home: str) -> Launched:
         """Start a worker for the task in the job home `home`."""
@@ -130,11 +139,20 @@ class ForkedWorker:
 
 
 class Fork:
-    """Starts workers as forks of this process, one of them ahead of time; `Launcher`."""
+    """Starts workers as forks of this process, one of them ahead of time; `Launcher`.
 
-    def __init__(self) -> None:
+    The spare worker calls `first` when it has waited for `_PATIENCE` seconds without getting a task.
+    """
+
+    def __init__(self, first: Callable[[], None] = lambda: None) -> None:
+        self._first = first
         self._spare: ForkedWorker | None = None
         self._die_with_parent = _parent_death_signal()
+
+    @property
+    def prepared(self) -> bool:
+        """See `Launcher`."""
+        return self._spare is not None
 
     def prepare(self) -> None:
         """Fork the spare worker."""
@@ -146,11 +164,11 @@ class Fork:
         record = pickle.dumps(_Record(home, order.job.envs, order.job.sys_path))
         data = _LENGTH.pack(len(record)) + record
         spare, self._spare = self._spare, None
-        if spare is not None and spare.poll() is None:
-            with contextlib.suppress(BrokenPipeError):
-                spare.send(data)
-                return spare
         if spare is not None:
+            if spare.poll() is None:
+                with contextlib.suppress(BrokenPipeError):
+                    spare.send(data)
+                    return spare
             spare.close()
         worker = self._fork()
         worker.send(data)
@@ -179,7 +197,7 @@ class Fork:
         log_fd = _unlinked_file()
         pid = os.fork()
         if pid == 0:
-            _child(child_read, child_write, log_fd, self._die_with_parent)
+            _child(child_read, child_write, log_fd, self._die_with_parent, self._first)
         os.close(child_read)
         os.close(child_write)
         os.set_blocking(read_fd, False)
@@ -190,10 +208,8 @@ class Fork:
 
 def _unlinked_file() -> int:
     """Open a file that has no name: it is gone when its last descriptor is."""
-    directory = os.environ.get("TMPDIR") or "/tmp"
-    if hasattr(os, "O_TMPFILE"):
-        with contextlib.suppress(OSError):
-            return os.open(directory, os.O_TMPFILE | os.O_RDWR, 0o600)
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("discolocal-log")
     import tempfile
 
     fd, path = tempfile.mkstemp(prefix="discolocal-log-")
@@ -214,8 +230,14 @@ def _parent_death_signal() -> Callable[[], object] | None:
     return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
-def _child(read_fd: int, write_fd: int, log_fd: int, die_with_parent: Callable[[], object] | None) -> NoReturn:
-    """The worker process: wait for the launch record, then speak the protocol; never returns."""
+def _child(
+    read_fd: int,
+    write_fd: int,
+    log_fd: int,
+    die_with_parent: Callable[[], object] | None,
+    first: Callable[[], None],
+) -> NoReturn:
+    """The worker process: do `first`, wait for the launch record, speak the protocol; never returns."""
     code = 1
     try:
         os.setpgid(0, 0)
@@ -228,6 +250,10 @@ def _child(read_fd: int, write_fd: int, log_fd: int, die_with_parent: Callable[[
         null = os.open(os.devnull, os.O_RDONLY)
         for fd, target in ((null, 0), (log_fd, 1), (log_fd, 2)):
             os.dup2(fd, target)
+        faulthandler.enable(2)
+        if not select.select([read_fd], [], [], _PATIENCE)[0]:
+            with contextlib.suppress(Exception):  # a rehearsal: what goes wrong in it means nothing
+                first()
         record = _read_record(read_fd)
         if record is not None:
             code = _work(record, read_fd, write_fd)
@@ -267,12 +293,6 @@ def _read_record(fd: int) -> _Record | None:
 
 
 def _work(record: _Record, read_fd: int, write_fd: int) -> int:
-    import faulthandler
-
-    from discolocal.worker import serve
-    from discolocal.worker.channel import PipeChannel
-
-    faulthandler.enable(2)
     os.chdir(record.home)
     os.environ.update(record.envs)
     sys.path[:] = record.sys_path

@@ -263,6 +263,7 @@ class Master:
         if not self._nodes[number].ready:
             self._false_starts += 1
             if self._false_starts == _FALSE_STARTS:
+                self._nodes[number].join(1)
                 code = self._nodes[number].exitcode
                 raise DiscoError(f"the process of {host} ended with status {code} before it could serve (see stderr)")
         self._unwatch(number)

@@ -6,7 +6,7 @@
       | two pipes per worker, Worker Protocol 1.1 (`execution`)
     worker process -- a fork of the node, in a process group of its own, one task, then killed
 
-One spare worker is forked ahead of time, so that a task starts without waiting for fork. The node ends
+A spare worker is forked ahead of time, so that a task starts without waiting for fork. The node ends
 itself and all its workers when the socket closes; on Linux the kernel ends workers whose node dies.
 Nothing here knows user functions: those are loaded in the worker alone, so nothing stays
 behind in the node from one task to the next.
@@ -16,11 +16,13 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import os
 import selectors
 import signal
 import socket
 import sys
+from functools import partial
 from typing import Any
 
 from discolocal.cluster import store
@@ -31,6 +33,16 @@ from discolocal.cluster.orders import READY, Key, TaskEnd, TaskEvent, TaskOrder,
 from discolocal.wire import event as texts
 
 _LOG_TAIL = 65536
+_PAUSE = 0.0005  # seconds of silence in which a node forks the next worker without keeping this one waiting
+# What every task needs: imported once by the node, so that its forks have it.
+_PRELOADED = (
+    "cloudpickle",
+    "discolocal.job",
+    "discolocal.schemes.scheme_raw",
+    "discolocal.util",
+    "discolocal.worker.jobhome",
+    "traceback",
+)
 
 
 class _Running:
@@ -64,12 +76,15 @@ class Node:
         """Serve until the master is gone or says so."""
         try:
             self._link.send(READY)
+            self._launcher.prepare()
             while True:
-                self._launcher.prepare()
                 interest = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._link.wants_write else 0)
                 self._selector.modify(self._link.fileno(), interest)
-                for key, mask in self._selector.select():
+                ready = self._selector.select(None if self._launcher.prepared else _PAUSE)
+                for key, mask in ready:
                     self._ready(key.fd, mask)
+                if not ready:
+                    self._launcher.prepare()
         except (LinkClosed, _Exit):
             pass
         finally:
@@ -192,8 +207,10 @@ class Node:
         worker, run = running.worker, running.run
         end = run.end
         assert end is not None
-        worker.kill()
         self._stray_output(running)
+        if end.kind == "done":
+            self._link.send(end)  # the job can go on while the worker is put away
+        worker.kill()
         del self._tasks[end.key]
         for fd in (worker.read_fd, worker.write_fd):
             del self._by_fd[fd]
@@ -202,7 +219,8 @@ class Node:
         if worker.poll() is None:
             self._zombies.add(worker.pid)
         worker.close()
-        self._link.send(end)
+        if end.kind != "done":
+            self._link.send(end)
 
     def _stray_output(self, running: _Running) -> None:
         """Report what went to descriptors 1 and 2 past Python: it would end up in the protocol pipe (trap 45)."""
@@ -233,16 +251,28 @@ def _reaped(pid: int) -> bool:
         return True
 
 
+def _warm_up() -> None:
+    """Do once what every worker would do for the first time: import, fill caches, set up OpenSSL's md5."""
+    for name in _PRELOADED:
+        importlib.import_module(name)
+    from discolocal.wire import names
+    from discolocal.worker.classic.names import inject
+
+    names.hex2("")
+    inject((), {})
+
+
 def main(fd: int) -> None:
     """Be a node: serve the master on the inherited socket `fd`, then exit without clean-up of the interpreter."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    import discolocal.worker.classic.worker  # noqa: F401  (loaded before fork, so that workers have it)
+    from discolocal.cluster.rehearsal import rehearse, script
 
+    _warm_up()
     link = Link(socket.socket(fileno=fd))
     gc.collect()
     gc.freeze()  # workers are forks: objects made so far are never looked at by their collectors
     try:
-        Node(link, Fork()).run()
+        Node(link, Fork(partial(rehearse, script()))).run()
     finally:
         sys.stdout.flush()
         os._exit(0)

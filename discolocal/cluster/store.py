@@ -119,9 +119,7 @@ def write_index(order: TaskOrder, home: str, outputs: Iterable[tuple[int, str, i
         index.Line(label, names.disco_url(order.host, job.jobname, location), size) for label, location, size in outputs
     ]
     location = f"{INDEX_DIR}/{order.stage}-{order.taskid}-{time.time_ns() // 1000}.results"
-    path = os.path.join(home, location)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "xb") as out:
+    with open(os.path.join(home, location), "xb", buffering=0) as out:
         out.write(b"".join(map(index.dump_line, lines)))
     sizes: dict[int, int] = {}
     for line in lines:

@@ -21,7 +21,8 @@ def dumps(record: Any, first: BaseException) -> bytes:
     import cloudpickle  # costs 15 ms, needed by few
 
     try:
-        return bytes(cloudpickle.dumps(record))
+        # Protocol 3 has numbered memo entries, so that one Unpickler can read many pickles.
+        return bytes(cloudpickle.dumps(record, protocol=3))
     except Exception as error:
         raise pickle.PicklingError(
             f"Cannot pickle the record {show(record)}: {type(first).__name__}: {first}; "

@@ -206,6 +206,13 @@ class HunkWriter:
             if self._buffer.tell():
                 self._flush()
             self._write(end_hunk(self._level))
+        # The functions refer to the writer and the writer to them: without this the buffers would stay for a while.
+        self.add = self.append = _closed
+        del self._pickler, self._buffer
+
+
+def _closed(*record: Any) -> None:
+    raise ValueError("The record stream is closed")
 
 
 def _rewind(buffer: BytesIO, end: int) -> None:
@@ -234,12 +241,10 @@ def records(fd: IO[bytes], size: int | None, url: object, ignore_corrupt: bool =
     """
     first = fd.read(1)
     if first and first < b"\x80":
-        yield from netstring.records(fd, size, url, first)
+        yield from netstring.decode(fd, size, url, first)
         return
-    unpickler = pickle.Unpickler
     for start, stop, hunk in _hunks(fd, size, url, ignore_corrupt, first):
-        # Unpickler asks a small buffer for each record; on a BytesIO alone it would copy the rest every time.
-        load = unpickler(BufferedReader(BytesIO(hunk), 1024)).load
+        load = _loader(hunk)
         while True:
             try:
                 record = load()
@@ -254,6 +259,16 @@ def records(fd: IO[bytes], size: int | None, url: object, ignore_corrupt: bool =
             yield record
         if hunk and hunk[-1] != 0x2E and not ignore_corrupt:  # a pickle ends with a full stop
             raise _corrupted(start, stop, "the last record has no end", url)
+
+
+def _loader(hunk: bytes) -> Callable[[], Any]:
+    """Return a function that gives the next record of a hunk, and raises EOFError at its end."""
+    # An Unpickler asks a small buffer for each record; from a BytesIO alone it would copy the rest every time.
+    stream = BufferedReader(BytesIO(hunk), 1024)
+    if b"\x80\x04" in hunk or b"\x80\x05" in hunk:
+        # Perhaps pickles whose memo entries are counted; an Unpickler goes on counting from one to the next.
+        return lambda: pickle.load(stream)
+    return pickle.Unpickler(stream).load
 
 
 def _hunks(

@@ -55,14 +55,14 @@ class JobPack:
         return words + self._header[len(words) :].ljust(HEADER_SIZE - len(words), b"\0")
 
     def dumps(self) -> bytes:
-        """Return the whole pack. Raises TypeError when jobdict or jobenvs hold what JSON cannot."""
+        """Return the whole pack. Raises TypeError or ValueError when jobdict or jobenvs hold what JSON cannot."""
         return b"".join((self.header, *self._json(), self.jobhome, self.jobdata))
 
     def _json(self) -> tuple[bytes, bytes]:
         """Return jobdict and jobenvs as JSON: the text that was loaded while it still says the same."""
         values = (self.jobdict, self.jobenvs)
         texts = [
-            text if text and _parse(text) == value else json.dumps(value).encode("ascii")
+            text if text and _parse(text) == value else json.dumps(value, allow_nan=False).encode("ascii")
             for text, value in zip(self._texts, values)
         ]
         return texts[0], texts[1]
@@ -95,6 +95,13 @@ class JobPack:
         pack._header = data[:HEADER_SIZE]
         pack._texts = (jobdict, jobenvs)
         return pack
+
+
+def data_offset(header: bytes) -> int:
+    """Return where the jobdata begins, from the header of a pack that was checked. Raises DiscoError for another."""
+    if len(header) < HEADER.size or header[:2] != MAGIC.to_bytes(2, "big"):
+        raise DiscoError("Invalid jobpack magic.")
+    return int(HEADER.unpack_from(header)[4])
 
 
 def _parse(text: bytes) -> Any:

@@ -26,7 +26,7 @@ def _bytes(item: Any) -> bytes:
     return item if isinstance(item, bytes) else str(item).encode("utf-8", "surrogateescape")
 
 
-def records(fd: IO[bytes], size: int | None, url: object, head: bytes = b"") -> Iterator[tuple[str, str]]:
+def decode(fd: IO[bytes], size: int | None, url: object, head: bytes = b"") -> Iterator[tuple[str, str]]:
     """Yield the (key, value) pairs of a stream of old records, as str.
 
     `size` is the length of the stream in bytes, with the bytes `head` that were read already. Raises ValueError
@@ -38,11 +38,6 @@ def records(fd: IO[bytes], size: int | None, url: object, head: bytes = b"") -> 
     while not reader.at_end():
         key = reader.item(b" ")
         yield key, reader.item(b"\n")
-
-
-def decode(data: bytes) -> list[tuple[str, str]]:
-    """Return the (key, value) pairs of records in `data`. Raises DataError."""
-    return list(records(BytesIO(data), len(data), "netstring"))
 
 
 class _Reader:
@@ -123,4 +118,4 @@ def decode_params(data: bytes) -> dict[str, str]:
     digits, newline, entries = data.partition(b"\n")
     if not newline or not digits.isdigit():
         raise DataError("Corrupted input: expected a length at byte 0", "parameters")
-    return dict(records(BytesIO(entries), int(digits), "parameters"))
+    return dict(decode(BytesIO(entries), int(digits), "parameters"))

@@ -35,7 +35,11 @@ class JobInput(NamedTuple):
 
 
 class JobInfo(NamedTuple):
-    """What a master reads from a pack; `pipeline` has (stage, grouping, concurrent), `inputs` are in their own order."""
+    """What a master reads from a pack.
+
+    `pipeline` has (stage, grouping, concurrent) rows; `inputs` are in the order of the pack, without those that have
+    no url; `worker` and `owner` are JSON texts where the pack has no strings.
+    """
 
     prefix: str
     worker: str
@@ -255,9 +259,9 @@ def _malformed(expected: str, value: Any) -> NoReturn:
 def _v2_input(row: Any) -> JobInput:
     if isinstance(row, list) and len(row) == 3:
         label, size, urls = row
-        if type(label) is int and type(size) is int and isinstance(urls, list):  # a bool is no number here
-            if all(isinstance(url, str) for url in urls):
-                return JobInput(label, size, urls, False)
+        numbers = type(label) is int and type(size) is int  # a bool is no number here
+        if numbers and isinstance(urls, list) and all(isinstance(url, str) for url in urls):
+            return JobInput(label, size, urls, False)
     raise InvalidPack("invalid_job_inputs")
 
 

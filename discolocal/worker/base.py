@@ -60,7 +60,11 @@ class Worker(dict[str, Any]):
         return "discolocal/worker/classic/worker.py"
 
     def getitem(self, key: str, job: Any, jobargs: dict[str, Any], default: Any = None) -> Any:
-        """The value of a parameter: argument of `run`, attribute of the job, item of the worker, `default` (reference 8.1)."""
+        """The value of a parameter (reference 8.1).
+
+        The first of: argument of `run`, attribute of the job, item of the worker, `default`. A plain function of the
+        job's class comes without the job bound to it.
+        """
         if key in jobargs:
             return jobargs[key]
         if hasattr(job, key):
@@ -101,9 +105,9 @@ class Worker(dict[str, Any]):
 
     def jobzip(self, job: Any, **jobargs: Any) -> DiscoZipFile:
         """The archive of the job home: this library, cloudpickle, `required_files`, the job's own modules."""
-        from discolocal.worker import jobhome
+        from discolocal.worker.jobhome import job_home
 
-        return jobhome.job_home(self, job, jobargs)
+        return job_home(self, job, jobargs)
 
     # In a task
 
@@ -130,6 +134,15 @@ class Worker(dict[str, Any]):
         if not task.inline:
             _limit_memory(os.environ.get("DISCO_WORKER_MAX_MEM", ""))
         directory = task.directory
+        try:
+            self._profiled_run(task, job, directory, jobargs)
+            self.end(task, job, **jobargs)
+        except BaseException:
+            for output in self.outputs.values():
+                output.discard()
+            raise
+
+    def _profiled_run(self, task: Task, job: Any, directory: str, jobargs: dict[str, Any]) -> None:
         if self.getitem("profile", job, jobargs):
             from cProfile import Profile
 
@@ -140,7 +153,6 @@ class Worker(dict[str, Any]):
                 profile.dump_stats(task.file(f"{directory}/profile-{task.uid}"))
         else:
             self.run(task, job, **jobargs)
-        self.end(task, job, **jobargs)
 
     def run(self, task: Task, job: Any, **jobargs: Any) -> None:
         """Do the work: call the parameter that is named like the stage with (task, job, **jobargs)."""
@@ -154,7 +166,7 @@ class Worker(dict[str, Any]):
         for output in self.outputs.values():
             size = output.close()
             _warn_by_value(task, output.file)
-            task.request("OUTPUT", [output.label, output.path, size])
+            task.post("OUTPUT", [output.label, output.path, size])
         task.msg("Results sent to master")
 
     @classmethod

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 CHUNK = 1 << 16
+MAX_UNREAD = 32  # replies that may be on their way: they must fit into a pipe
 
 
 class ChannelClosed(Exception):
@@ -41,6 +42,15 @@ class Channel:
             reply_name, body = self._exchange(protocol.encode(name, payload))
         return reply_name, json.loads(body)
 
+    def post(self, name: str, payload: object) -> None:
+        """Send a message whose reply says nothing (WORKER, MSG, OUTPUT), without waiting for it.
+
+        Replies come in the order of the messages, so it is read before the next one that matters (reference 2.1).
+        Raises `ChannelClosed` when nobody listens.
+        """
+        with self._lock:
+            self._exchange(protocol.encode(name, payload))
+
     def send(self, name: str, payload: object) -> None:
         """Send a message that gets no reply: DONE, ERROR or FATAL (reference 2.2)."""
         with self._lock:
@@ -61,9 +71,27 @@ class PipeChannel(Channel):
         self._rfd = rfd
         self._wfd = wfd
         self._parser = protocol.FrameParser()
+        self._unread = 0
+
+    def post(self, name: str, payload: object) -> None:
+        """See `Channel.post`."""
+        with self._lock:
+            self._deliver(protocol.encode(name, payload))
+            self._unread += 1
+            if self._unread >= MAX_UNREAD:
+                self._skip_replies()
+
+    def _skip_replies(self) -> None:
+        while self._unread:
+            self._reply()
+            self._unread -= 1
 
     def _exchange(self, frame: bytes) -> tuple[str, bytes]:
         self._deliver(frame)
+        self._skip_replies()
+        return self._reply()
+
+    def _reply(self) -> tuple[str, bytes]:
         while True:
             got = self._parser.next()
             if got is not None:

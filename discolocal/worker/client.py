@@ -46,8 +46,10 @@ def check_unsupported(worker: Worker, job: Any, jobargs: dict[str, Any]) -> None
     """Raise DiscoError for parameters that need what a local cluster does not have; check those of every worker."""
     for name in ("save", "save_results"):
         if worker.getitem(name, job, jobargs):
-            raise DiscoError(f"{name}={worker.getitem(name, job, jobargs)!r}: saving results needs DDFS,"
-                             " which a local cluster does not have")
+            raise DiscoError(
+                f"{name}={worker.getitem(name, job, jobargs)!r}: saving results needs DDFS,"
+                " which a local cluster does not have"
+            )
     required = worker.getitem("required_files", job, jobargs)
     if required and (isinstance(required, (str, bytes)) or not is_iterable(required)):
         raise DiscoError(f"required_files must be a list of paths or a dict of names and contents, not {required!r}")
@@ -65,8 +67,8 @@ def check_function(worker: Worker, job: Any, jobargs: dict[str, Any], name: str)
     if name not in jobargs and plain_function(job, name) is not None:
         warn(
             "plain-function",
-            f"{type(job).__name__}.{name} is a plain function of the class: a cluster calls it as a method, with the job as"
-            f" its first argument; write {name} = staticmethod({name}) or @staticmethod",
+            f"{type(job).__name__}.{name} is a plain function of the class: a cluster calls it as a method, with the"
+            f" job as its first argument; write {name} = staticmethod({name}) or @staticmethod",
         )
     if value is not None and not callable(value):
         raise DiscoError(f"{name} must be a function, not {value!r}")
@@ -156,7 +158,9 @@ def _replicas(items: Iterable[Any], keep_dirs: bool) -> list[Any]:
             raise DiscoError(f"The pattern {item!r} in a list of replicas stands for {len(found)} files")
         for one in found:
             replicas += one if isinstance(one, list) else [one]
-    if missing is not None and all(isinstance(r, str) and scheme_of(r) == "" and not os.path.exists(r) for r in replicas):
+    if missing is not None and all(
+        isinstance(r, str) and scheme_of(r) == "" and not os.path.exists(r) for r in replicas
+    ):
         raise missing
     return replicas
 

@@ -129,13 +129,13 @@ class _Replicas:
         """Open the next replica and skip what was delivered. Raises DataError when there is none left."""
         while True:
             self.close()
-            url = next(self.attempts, None)
-            if url is None:
+            url = next(self.attempts, "")
+            if not url:
                 raise self._exhausted() from self.error
             self.url = url
             try:
                 self.file = self.open(url)
-                records = iter(self.file)
+                records: Iterator[Any] = iter(self.file)
                 for _ in range(delivered):
                     if next(records, self) is self:
                         raise DataError(f"This replica ends before record {delivered}", url)
@@ -196,6 +196,7 @@ class Input:
                     replicas.error = error
         finally:
             replicas.close()
+            replicas.error = None  # it holds this very frame: a cycle that would keep files open
 
     def __iter__(self) -> Iterator[Any]:
         for source in self.sources:

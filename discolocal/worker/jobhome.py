@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from discolocal.error import DiscoError
 from discolocal.fileutils import DiscoZipFile
-from discolocal.jobdata import functions, home_modules, is_local
+from discolocal.jobdata import home_modules, is_local
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 # What only a client or a cluster uses.
 _CLIENT_ONLY = frozenset(("cluster", "testing", "report", "cli.py", "__main__.py", "demo.py", "__pycache__"))
 _library: bytes | None = None
-_last: tuple[tuple[tuple[str, bytes], ...], bytes] | None = None
 
 
 def library() -> bytes:
@@ -120,6 +119,3 @@ def local_modules(roots: Iterable[ModuleType | None]) -> list[ModuleType]:
                 names.add(getattr(value, "__module__", None) or "")
         waiting += [sys.modules[name] for name in names if name in sys.modules]
     return [found[name] for name in sorted(found)]
-
-
-__all__ = ["functions", "job_home", "library", "local_modules"]

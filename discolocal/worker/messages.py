@@ -50,32 +50,40 @@ class TaskStream(io.TextIOBase):
         super().__init__()
         self._original = original
         self._owner = owner
-        self._rest: dict[int, str] = {}
+        self._rest: dict[int, str] = {}  # by thread: the beginning of a line
+        self._shown: dict[int, int] = {}  # by thread: how much of it the original stream has
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
+        """The codec of what is written to `buffer`."""
         return "utf-8"
 
     @property
     def errors(self) -> str:  # type: ignore[override]
+        """What becomes of characters that cannot be sent."""
         return "backslashreplace"
 
     @property
     def buffer(self) -> _Bytes:
+        """The stream for bytes."""
         return _Bytes(self)
 
     def writable(self) -> bool:
+        """Always true."""
         return True
 
     def isatty(self) -> bool:
+        """Never: nobody types here."""
         return False
 
     def fileno(self) -> int:
+        """The descriptor of the original stream, for child processes; what they write is no message."""
         if self._original is None:
             raise io.UnsupportedOperation("fileno")
         return self._original.fileno()
 
     def write(self, text: str) -> int:
+        """Take text; every line that is complete becomes a message of the task. Returns the length."""
         task = active.current() or self._owner
         if task is None:
             return self._original.write(text) if self._original is not None else len(text)
@@ -90,17 +98,21 @@ class TaskStream(io.TextIOBase):
     def _emit(self, task: Task, line: str) -> None:
         line = line.rstrip()
         if not line:
+            self._shown.pop(threading.get_ident(), None)
             return
         if task.inline and self._original is not None:
-            self._original.write(f"[{task.stage}:{task.taskid}] {line}\n")
+            shown = self._shown.pop(threading.get_ident(), 0)
+            self._original.write(f"{line[shown:]}\n" if shown else f"[{task.stage}:{task.taskid}] {line}\n")
         task.msg(line)
 
     def flush(self) -> None:
         """Flush the original. In an inline task an unfinished line is shown there (a debugger's prompt)."""
         task = active.current()
         if task is not None and task.inline and self._original is not None:
-            rest = self._rest.pop(threading.get_ident(), "")
-            self._original.write(rest)
+            me = threading.get_ident()
+            rest = self._rest.get(me, "")
+            self._original.write(rest[self._shown.get(me, 0) :])
+            self._shown[me] = len(rest)
         if self._original is not None and (task is None or task.inline):
             self._original.flush()
 

@@ -30,9 +30,7 @@ class Output:
     ) -> None:
         self.path, self.type, self.label = path_type_label
         if isinstance(self.label, bool) or not isinstance(self.label, int):
-            raise ValueError(
-                f"Output label ({self.label!r} : {type(self.label)}) must be an integer or None"
-            )
+            raise ValueError(f"Output label ({self.label!r} : {type(self.label)}) must be an integer or None")
         self.task = task
         self.file: Any = open(self.path) if open is not None else AtomicFile(self._place())
 
@@ -43,6 +41,13 @@ class Output:
 
     def _place(self) -> str:
         return self.path if self.task is None else self.task.file(self.path)
+
+    def discard(self) -> None:
+        """Give the file up, as far as its streams can: it never appears under its name."""
+        for stream in reversed(getattr(self.file, "opened", [self.file])):
+            discard = getattr(stream, "discard", None)
+            if discard is not None:
+                discard()
 
     def close(self) -> int:
         """Close the file; returns its size in bytes. Raises DataError when the streams left no file behind."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from discolocal.error import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
 
 def re_reader(
@@ -46,7 +46,7 @@ def re_reader(
         print(f"Couldn't match the last {len(rest)} bytes in {url}. Some bytes may be missing from input.")
 
 
-def _matches(pattern: re.Pattern[Any], data: bytes, text: bool, last: bool) -> Iterator[Any]:
+def _matches(pattern: re.Pattern[Any], data: bytes, text: bool, last: bool) -> Generator[Any, None, bytes]:
     """Yield the groups of the matches at the head of `data`; returns the bytes that are left.
 
     A match that reaches the end of what was read may go on in the next read, so it waits, except in the `last` call.
@@ -61,4 +61,4 @@ def _matches(pattern: re.Pattern[Any], data: bytes, text: bool, last: bool) -> I
         position = match.end()
     rest = buffer[position:]
     left: bytes = rest.encode("utf-8", "surrogateescape") if text else rest
-    return left  # type: ignore[return-value]
+    return left

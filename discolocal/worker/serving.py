@@ -6,10 +6,10 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from discolocal.active import activated
 from discolocal.error import DataError
 from discolocal.task import Task
 from discolocal.wire.protocol import VERSION
-from discolocal.active import activated
 from discolocal.worker.channel import ChannelClosed
 from discolocal.worker.messages import redirected
 
@@ -28,7 +28,7 @@ def serve(channel: Channel, local: bool = False) -> str:
     """
     task: Task | None = None
     try:
-        channel.request("WORKER", {"pid": os.getpid(), "version": VERSION})
+        channel.post("WORKER", {"pid": os.getpid(), "version": VERSION})
         task = Task(channel, **channel.request("TASK", "")[1])
         if local:
             task.make_inline()
@@ -44,6 +44,9 @@ def serve(channel: Channel, local: bool = False) -> str:
             channel.send(kind, failure_text(error, task))
         except ChannelClosed:
             return "lost"
+        finally:
+            if task is not None:
+                task.failure = None  # it holds the frames that hold the task: a cycle that would keep files open
         return kind.lower()
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
+from discolocal import active
 from discolocal.error import DataError
 from discolocal.fileutils import AtomicFile
 from discolocal.schemes import open_url
 from discolocal.schemes.lines import LineFile
 from discolocal.wire import hunk, netstring
-from discolocal import active
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -124,15 +124,13 @@ def _name(function: Any) -> str:
 class StreamCombiner:
     """A chain of streams as one object (reference 8.8).
 
-    Parameters: `url` what to open, `streams` the functions of the chain, `params` the job's params, `expected` the size in
-    bytes that the first stream must have (-1: any), else DataError.
+    Parameters: `url` what to open, `streams` the functions of the chain, `params` the job's params, `expected` the
+    size in bytes that the first stream must have (-1: any), else DataError.
     Iterating and `add` go to the last stream, `close` closes all, the last one first. `size` and `url` are what
     the chain left. Attributes: `stream` the last object.
     """
 
-    def __init__(
-        self, url: str, streams: Iterable[Callable[..., Any]], params: Any = None, expected: int = -1
-    ) -> None:
+    def __init__(self, url: str, streams: Iterable[Callable[..., Any]], params: Any = None, expected: int = -1) -> None:
         self.opened: list[Any] = []
         self.size: int | None = None
         self.url = url

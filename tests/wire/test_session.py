@@ -323,3 +323,24 @@ def test_last_words_are_cut():
     assert last_words(b"x" * 102_397) == "Worker died. Last words:\n" + "x" * 102_397
     assert last_words(b"x" * 102_398) == "Worker died. Last words:\n" + "x" * 102_397 + "..."
     assert last_words(b"\xff") == "Worker died. Last words:\n\udcff"
+
+
+def test_dialogues_of_the_test_data_are_replayed(data_file):
+    for case in json.loads(data_file("dialogues.json").read_text()):
+        session = Session(case["task"], [TaskInput(label, urls) for label, urls in case["inputs"]])
+        parser = FrameParser()
+        parser.feed(case["worker"].encode())
+        answered, events, end = b"", [], None
+        while end is None:
+            try:
+                frame = parser.next()
+            except FrameError as error:
+                events += session.refuse(error).events
+                frame = None
+            reply = session.receive(*frame, 5.0) if frame else verdict(0, parser.pending)
+            answered += reply.data or b""
+            events += reply.events
+            end = reply.end
+        assert answered.decode() == case["master"], case["name"]
+        assert [list(event) for event in events] == case["events"], case["name"]
+        assert [end.kind, end.text] == case["end"], case["name"]

@@ -130,9 +130,7 @@ class Node:
 
         served = serve(DirectChannel(node), local=True)
         end = ends[0] if ends else None
-        return TaskResult(
-            self, session, end.kind if end else "none", served, end.text if end else "", frames
-        )
+        return TaskResult(self, session, end.kind if end else "none", served, end.text if end else "", frames)
 
     def index(self, result: TaskResult) -> str:
         """Write the index file of a task; returns its dir:// url."""

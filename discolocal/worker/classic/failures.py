@@ -32,8 +32,11 @@ class Blame:
         """The headline for a function that failed on the entry delivered last."""
         source = self.source
         assert source is not None
-        self.note(error, f"{function} failed at record {source.record} of {one_line(source.url, 200)}",
-                  f"entry: {short_repr(entry)}")
+        self.note(
+            error,
+            f"{function} failed at record {source.record} of {one_line(source.url, 200)}",
+            f"entry: {short_repr(entry)}",
+        )
 
     def for_key(self, error: BaseException, function: str, key: object) -> None:
         """The headline for a partition function or combiner that failed for a key."""

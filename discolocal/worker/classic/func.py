@@ -10,7 +10,7 @@ from hashlib import md5
 from typing import TYPE_CHECKING, Any
 
 from discolocal import active
-from discolocal.worker.classic.keys import stable_bytes
+from discolocal.worker.classic.keys import stable_bytes, text_bytes
 from discolocal.worker.task_io import (
     DiscoOutputStream,
     InputStream,
@@ -163,7 +163,7 @@ def default_partition(key: Any, nr_partitions: int, params: Any = None) -> int:
     their elements. It is the same in every process. Raises TypeError for keys without such a form.
     """
     if isinstance(key, str):
-        data = key.encode("utf-8", "surrogateescape")
+        data = text_bytes(key)
     elif isinstance(key, bytes):
         data = key
     else:
@@ -179,7 +179,7 @@ def default_partition(key: Any, nr_partitions: int, params: Any = None) -> int:
 
 
 def partition(key: Any, nr_partitions: int, params: Any) -> int:
-    """The interface of a partition function: returns an int in ``range(nr_partitions)``. This is `default_partition`."""
+    """The interface of a partition function, here `default_partition`: returns an int in ``range(nr_partitions)``."""
     return default_partition(key, nr_partitions, params)
 
 

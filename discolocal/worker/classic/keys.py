@@ -5,6 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 
+def text_bytes(text: str) -> bytes:
+    """Return `text` as UTF-8; of a line decoded with surrogateescape these are the bytes of the file."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
+
+
 def stable_bytes(key: Any) -> bytes:
     """Return bytes that equal keys share and that do not depend on the process.
 
@@ -25,7 +33,7 @@ def _form(key: Any) -> bytes | None:
     if key is None:
         return b"N"
     if isinstance(key, str):
-        return _sized(b"s", key.encode("utf-8", "surrogatepass"))
+        return _sized(b"s", text_bytes(key))
     if isinstance(key, bytes):
         return _sized(b"b", key)
     if isinstance(key, (tuple, frozenset)):

@@ -15,25 +15,30 @@ from discolocal.worker.serving import short_repr
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from discolocal.task import Task
 
 MAX_KNOWN = 1 << 18  # keys whose partition is remembered
 
-Add = "Callable[[Any, Any], Any]"
 
+def counted(records: Iterable[Any], verb: str, interval: int, blame: Blame) -> Iterator[Any]:
+    """Pass records on; tell how many there were every `interval` records (0: never) and at the end (reference 8.3).
 
-def counted(records: Iterable[Any], verb: str, interval: int, task: Task) -> Iterator[Any]:
-    """Pass records on; tell how many there were every `interval` records (0: never) and at the end (reference 8.3)."""
+    Failures of the readers behind `records` get a headline.
+    """
     count = 0
-    if interval:
-        for count, record in enumerate(records, 1):
-            if not count % interval:
-                task.msg(f"{count} entries {verb}")
-            yield record
-    else:
-        for count, record in enumerate(records, 1):  # noqa: B007
-            yield record
-    task.msg(f"Done: {count} entries {verb}")
+    msg = blame.task.msg
+    try:
+        if interval:
+            for count, record in enumerate(records, 1):
+                if not count % interval:
+                    msg(f"{count} entries {verb}")
+                yield record
+        else:
+            for count, record in enumerate(records, 1):  # noqa: B007
+                yield record
+    except Exception as error:
+        blame.reading(error, "reading the input")
+        raise
+    msg(f"Done: {count} entries {verb}")
 
 
 class Router:
@@ -111,7 +116,8 @@ def _checked_type(label: Any, key: Any) -> int:
     index = getattr(label, "__index__", None)
     if isinstance(label, bool) or index is None:
         raise TypeError(
-            f"the partition of key {short_repr(key)} must be an int, not {short_repr(label)} of type {type(label).__name__}"
+            f"the partition of key {short_repr(key)} must be an int, not {short_repr(label)}"
+            f" of type {type(label).__name__}"
         )
     return int(index())
 
@@ -132,18 +138,9 @@ def run_map(
         combined.finish()
 
 
-def _entries(entries: Iterator[Any], blame: Blame) -> Iterator[Any]:
-    """Pass entries on; failures of their readers get a headline."""
-    try:
-        yield from entries
-    except Exception as error:
-        blame.reading(error, "reading the input")
-        raise
-
-
 def _map_by_key(entries: Iterator[Any], function: Callable[..., Any], router: Router) -> None:
     by_key, lookup, blame, params = router.by_key, router.lookup, router.blame, router.params
-    for entry in _entries(entries, blame):
+    for entry in entries:
         try:
             for key, value in function(entry, params):
                 try:
@@ -160,7 +157,7 @@ def _map_through(
     entries: Iterator[Any], function: Callable[..., Any], emit: Callable[[Any, Any], Any], router: Router
 ) -> None:
     blame, params = router.blame, router.params
-    for entry in _entries(entries, blame):
+    for entry in entries:
         try:
             for key, value in function(entry, params):
                 emit(key, value)
@@ -187,7 +184,7 @@ def _map_summing(entries: Iterator[Any], function: Callable[..., Any], router: R
     """Map with `sum_combiner`: one dictionary for all partitions; keys are sent to theirs at the end."""
     blame, params = router.blame, router.params
     sums: dict[Any, Any] = {}
-    for entry in _entries(entries, blame):
+    for entry in entries:
         try:
             for key, value in function(entry, params):
                 try:

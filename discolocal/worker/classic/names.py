@@ -12,9 +12,8 @@ from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 import discolocal.worker
-from discolocal import util
+from discolocal import active, util
 from discolocal.error import CommError, DataError, DiscoError, JobError
-from discolocal import active
 from discolocal.worker import task_io
 from discolocal.worker.classic import func
 from discolocal.worker.inputs import task_inputs

@@ -103,6 +103,13 @@ class _Joined:
         if expected is not None and copied != expected:
             raise DataError(f"Got {copied} bytes instead of {expected}", url)
 
+    def discard(self) -> None:
+        """Remove what was written; the file never appears."""
+        if self._file is not None:
+            self._file.close()
+        if os.path.exists(self.partial):
+            os.unlink(self.partial)
+
     def close(self) -> None:
         """Give the file its name."""
         if self._file is not None:

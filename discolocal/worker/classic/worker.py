@@ -127,7 +127,7 @@ class Worker(BaseWorker):
         """The map stage (reference 8.4)."""
         source = self.input(task, open=self.opener("map", "in", params))
         blame = Blame(task, source)
-        entries = mapping.counted(source, "mapped", self["status_interval"], task)
+        entries = mapping.counted(source, "mapped", self["status_interval"], blame)
         self._init("map_init", entries, params, blame)
         open_output = self.opener("map", "out", params)
 
@@ -151,7 +151,7 @@ class Worker(BaseWorker):
             except Exception as error:
                 blame.reading(error, "sorting the input")
                 raise
-        entries = mapping.counted(records, "reduced", self["status_interval"], task)
+        entries = mapping.counted(records, "reduced", self["status_interval"], blame)
         out = self.output(task, None, open=self.opener("reduce", "out", params)).file
         self._init("reduce_init", entries, params, blame)
         reducing.run_reduce(entries, self["reduce"], out, params, blame)
