@@ -14,13 +14,13 @@ from discolocal.error import DiscoError, JobError
 from discolocal.task import jobdata
 from discolocal.wire.jobpack import JobPack
 from discolocal.worker.classic.worker import Worker as ClassicWorker
+from discolocal.worker.client import check_arguments
 
 if TYPE_CHECKING:
     from discolocal.worker import Worker as BaseWorker
 
 __all__ = ["Job", "JobPack"]
 
-_PACK_PARAMETERS = ("input", "name", "owner", "scheduler", "save", "save_results", "save_info")
 _UNIQUE = re.compile(r"@[0-9a-f]+:[0-9a-f]+:[0-9a-f]+$")
 
 
@@ -78,12 +78,12 @@ class Job:
             self.name = name
         self.master = master
         self.worker = worker
-        self._check(parameters)
+        check_arguments(self._worker(), self, parameters)
         vars(self).update(parameters)
 
     def __getattr__(self, name: str) -> Any:
         if name in Job.proxy_functions:
-            return partial(getattr(self._master(), name), self.name)
+            return partial(self._ask, name)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __getstate__(self) -> dict[str, Any]:
@@ -112,7 +112,6 @@ class Job:
 
     def pack(self, **jobargs: Any) -> JobPack:
         """Return the job pack that `run(**jobargs)` would submit (reference 1). Raises as `run`."""
-        self._check(jobargs)
         worker = self._worker()
         if self.worker is None:
             self.worker = worker
@@ -122,6 +121,10 @@ class Job:
         envs = worker.jobenvs(self, **jobargs)
         home = worker.jobhome(self, **jobargs)
         return JobPack(1, jobdict, envs, home, jobdata(self, jobargs))
+
+    def _ask(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        """Call a method of the master that takes the job's name first."""
+        return getattr(self._master(), name)(self.name, *args, **kwargs)
 
     def _worker(self) -> BaseWorker:
         return self.worker if self.worker is not None else self.Worker()
@@ -133,15 +136,3 @@ class Job:
         if master is None:
             raise JobError(self, "it has no master: use Job(master=LocalCluster()) or LocalCluster().run(job)")
         raise JobError(self, f"master={master!r}: only a LocalCluster is supported as master")
-
-    def _check(self, parameters: dict[str, Any]) -> None:
-        """Raise TypeError for a parameter that nobody would look at (a real client ignores it silently)."""
-        worker = self._worker()
-        for name in parameters:
-            if name not in worker and name not in _PACK_PARAMETERS and not hasattr(type(self), name):
-                import difflib
-
-                known = [*worker, *_PACK_PARAMETERS]
-                near = difflib.get_close_matches(name, known, 1)
-                hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(sorted(known))}"
-                raise TypeError(f"{type(self).__name__} got an unknown job parameter {name!r}{hint}")

@@ -116,7 +116,10 @@ class TaskRun:
         for type, text in outcome.events:
             self._event(type, text)
         said = outcome.end.text if outcome.end is not None else ""
-        self._finish("error", f"{describe_exit(exit_code)}. {said}")
+        # The first line is the headline of the job's error.
+        words = [line for line in said.splitlines()[1:] if line.strip()]
+        headline = describe_exit(exit_code) + (f"; its last words: {words[0][:200]}" if words else "")
+        self._finish("error", f"{headline}\n{said}")
 
     def killed(self) -> None:
         """The master asked for the end of this attempt."""

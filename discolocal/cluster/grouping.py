@@ -142,7 +142,7 @@ def _group_node_label(members: list[_Member]) -> list[Group]:
 
 def _group_all(members: list[_Member]) -> list[Group]:
     dirs, data = _dirs_first(members)
-    return [Group(0, None, tuple(_whole(o) for o in (*dirs, *data)))]
+    return [Group(0, None, (*map(_whole, dirs), *map(_whole, data)))]
 
 
 _GROUPERS: dict[str, Callable[[list[_Member]], list[Group]]] = {

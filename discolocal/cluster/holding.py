@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+from collections.abc import Callable
 from typing import Any
 
 from discolocal import schemes
@@ -63,8 +64,22 @@ class Holding:
         schemes.data_roots.remove(store.data_dir(self.root))
 
 
-@atexit.register
+_afterwards: list[Callable[[], None]] = []
+
+
 def _close_all() -> None:
-    """At interpreter exit: clusters that nobody closed."""
+    """At interpreter exit: first the clusters that nobody closed, then what they ran on."""
     for holding in list(_open):
         holding.close()
+    for close in _afterwards:
+        close()
+
+
+def at_exit(close: Callable[[], None]) -> None:
+    """Call `close` at interpreter exit, after the clusters are closed and before exit handlers registered so far."""
+    _afterwards.append(close)
+    atexit.unregister(_close_all)
+    atexit.register(_close_all)
+
+
+atexit.register(_close_all)

@@ -134,7 +134,7 @@ class JobRun:
             with self._changed:
                 self._warnings.setdefault(found[0], PortabilityWarning(*found))
             if self.order.strict and task.status == "running" and task.run == run:
-                return self.feed(TaskFatal(taskid, run, event.text))
+                return self.feed(TaskFatal(taskid, run, f"{event.text} (an error under strict=True)"))
         elif not texts.is_status(event.text) and self.order.start != "inline":
             _show(f"[{task.name}] {event.text}\n")
         return []
@@ -186,9 +186,6 @@ class JobRun:
         headline, _, traceback = fail.text.partition("\n")
         error = JobError(self.name, self._blame(fail, fail.task, headline))
         error.__cause__ = RemoteTraceback(traceback or headline)
-        found = texts.parse_portability(fail.text)
-        if found is not None:
-            error.__cause__ = PortabilityWarning(*found)
         return error
 
     def _blame(self, fail: Fail, task: Task, headline: str) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import os
 import random
+import sys
 import tempfile
 import time
 import warnings
@@ -239,7 +240,7 @@ class LocalCluster:
             self.purge(jobname)
             raise
         for warning in run.take_warnings():
-            warnings.warn(warning, stacklevel=4)
+            warnings.warn(warning, stacklevel=_callers_level())
         if not ended:
             raise JobError(jobname, f"Timeout: it is not done after {timeout} seconds")
         if run.error is not None:
@@ -333,3 +334,13 @@ class LocalCluster:
     def _drop(self, run: JobRun) -> None:
         store.remove_job(self.data, self.nodes, run.name)
         self._jobs.pop(run.name, None)
+
+
+def _callers_level() -> int:
+    """The `stacklevel` at which a warning of the calling function points into the user's own code."""
+    level = 2
+    frame = sys._getframe(2)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("discolocal."):
+        frame = frame.f_back
+        level += 1
+    return level

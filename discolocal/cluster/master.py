@@ -60,6 +60,7 @@ class Master:
         os.set_blocking(self._wake_read, False)
         os.set_blocking(self._wake_write, False)
         self._selector.register(self._wake_read, selectors.EVENT_READ, None)
+        self._watched: dict[int, tuple[int, int]] = {}
         for number in range(len(names)):
             self._watch(number)
         self._stop = False
@@ -154,14 +155,13 @@ class Master:
 
     def _watch(self, number: int) -> None:
         node = self._nodes[number]
-        self._selector.register(node.link.fileno(), selectors.EVENT_READ, number)
-        self._selector.register(node.sentinel, selectors.EVENT_READ, number)
+        self._watched[number] = (node.link.fileno(), node.sentinel)
+        for fd in self._watched[number]:
+            self._selector.register(fd, selectors.EVENT_READ, number)
 
     def _unwatch(self, number: int) -> None:
-        node = self._nodes[number]
-        for fd in (node.link.fileno(), node.sentinel):
-            with contextlib.suppress(KeyError, ValueError):
-                self._selector.unregister(fd)
+        for fd in self._watched.pop(number):
+            self._selector.unregister(fd)
 
     def _interest(self, number: int, node: NodeProcess) -> None:
         wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if node.link.wants_write else 0)

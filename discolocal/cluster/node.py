@@ -51,6 +51,7 @@ class _Running:
     def __init__(self, run: TaskRun, worker: Launched) -> None:
         self.run = run
         self.worker = worker
+        self.log_told = False  # whether the end of the task quotes what went to descriptors 1 and 2
         self.outbox = bytearray()
 
 
@@ -200,6 +201,7 @@ class Node:
 
     def _gone(self, running: _Running, status: int) -> None:
         running.run.worker_gone(status, running.worker.log_tail(_LOG_TAIL))
+        running.log_told = True
         self._end(running)
 
     def _end(self, running: _Running) -> None:
@@ -207,7 +209,8 @@ class Node:
         worker, run = running.worker, running.run
         end = run.end
         assert end is not None
-        self._stray_output(running)
+        if not running.log_told:
+            self._stray_output(running)
         if end.kind == "done":
             self._link.send(end)  # the job can go on while the worker is put away
         worker.kill()

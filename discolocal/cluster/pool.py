@@ -11,7 +11,6 @@ line is ours. Nodes that a cluster gives back wait for the next cluster of the s
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import os
 import socket
@@ -25,6 +24,7 @@ from multiprocess import util
 from multiprocess.popen_fork import Popen as _Popen
 from multiprocess.process import BaseProcess
 
+from discolocal.cluster.holding import at_exit
 from discolocal.cluster.link import Link, LinkClosed
 from discolocal.cluster.orders import READY, import_path
 from discolocal.cluster.watcher import watcher
@@ -187,7 +187,8 @@ class Pool:
 pool = Pool()
 """The pool of this Python process."""
 
-atexit.register(pool.close)
+# multiprocess would kill its children at exit before anybody could close a cluster in order.
+at_exit(pool.close)
 os.register_at_fork(after_in_child=pool.forked)
 
 
