@@ -182,11 +182,11 @@ class Task:
             raise DiscoError("This task has no connection to a master")
         return self.channel.request(name, payload)[1]
 
-    def post(self, name: str, payload: object) -> None:
+    def post(self, name: str, payload: object, later: bool = False) -> None:
         """Send a message whose reply says nothing; see `Channel.post`."""
         if self.channel is None:
             raise DiscoError("This task has no connection to a master")
-        self.channel.post(name, payload)
+        self.channel.post(name, payload, later)
 
     def msg(self, text: str) -> None:
         """Send a message for the job's events (reference 2.5)."""

@@ -13,7 +13,6 @@ import contextlib
 import faulthandler
 import os
 import pickle
-import select
 import signal
 import struct
 import sys
@@ -26,7 +25,6 @@ from discolocal.worker.channel import PipeChannel
 
 _LENGTH = struct.Struct("!I")
 _PR_SET_PDEATHSIG = 1
-_PATIENCE = 0.002
 
 
 class Launched(Protocol):
@@ -55,12 +53,8 @@ class Launched(Protocol):
 class Launcher(Protocol):
     """Starts workers."""
 
-    @property
-    def prepared(self) -> bool:
-        """Whether `prepare` has nothing to do."""
-
     def prepare(self) -> None:
-        """Do ahead of time what the next task would wait for."""
+        """Do ahead of time, if it is not done yet, what the next task would wait for."""
 
     def start(self, order: TaskOrder, home: str) -> Launched:
         """Start a worker for the task in the job home `home`."""
@@ -139,20 +133,11 @@ class ForkedWorker:
 
 
 class Fork:
-    """Starts workers as forks of this process, one of them ahead of time; `Launcher`.
+    """Starts workers as forks of this process, one of them ahead of time; `Launcher`."""
 
-    The spare worker calls `first` when it has waited for `_PATIENCE` seconds without getting a task.
-    """
-
-    def __init__(self, first: Callable[[], None] = lambda: None) -> None:
-        self._first = first
+    def __init__(self) -> None:
         self._spare: ForkedWorker | None = None
         self._die_with_parent = _parent_death_signal()
-
-    @property
-    def prepared(self) -> bool:
-        """See `Launcher`."""
-        return self._spare is not None
 
     def prepare(self) -> None:
         """Fork the spare worker."""
@@ -197,7 +182,7 @@ class Fork:
         log_fd = _unlinked_file()
         pid = os.fork()
         if pid == 0:
-            _child(child_read, child_write, log_fd, self._die_with_parent, self._first)
+            _child(child_read, child_write, log_fd, self._die_with_parent)
         os.close(child_read)
         os.close(child_write)
         os.set_blocking(read_fd, False)
@@ -230,14 +215,8 @@ def _parent_death_signal() -> Callable[[], object] | None:
     return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
-def _child(
-    read_fd: int,
-    write_fd: int,
-    log_fd: int,
-    die_with_parent: Callable[[], object] | None,
-    first: Callable[[], None],
-) -> NoReturn:
-    """The worker process: do `first`, wait for the launch record, speak the protocol; never returns."""
+def _child(read_fd: int, write_fd: int, log_fd: int, die_with_parent: Callable[[], object] | None) -> NoReturn:
+    """The worker process: wait for the launch record, then speak the protocol; never returns."""
     code = 1
     try:
         os.setpgid(0, 0)
@@ -251,9 +230,6 @@ def _child(
         for fd, target in ((null, 0), (log_fd, 1), (log_fd, 2)):
             os.dup2(fd, target)
         faulthandler.enable(2)
-        if not select.select([read_fd], [], [], _PATIENCE)[0]:
-            with contextlib.suppress(Exception):  # a rehearsal: what goes wrong in it means nothing
-                first()
         record = _read_record(read_fd)
         if record is not None:
             code = _work(record, read_fd, write_fd)

@@ -38,10 +38,14 @@ class Link:
         """Whether bytes wait for the descriptor to become writable."""
         return bool(self._outbox)
 
-    def send(self, message: object) -> None:
-        """Queue a message and send what the socket takes now. A closed other end is noticed by `receive`."""
+    def post(self, message: object) -> None:
+        """Queue a message; it goes with the next `flush` or `send`."""
         data = pickle.dumps(message, 5)
         self._outbox += _LENGTH.pack(len(data)) + data
+
+    def send(self, message: object) -> None:
+        """Queue a message and send what the socket takes now. A closed other end is noticed by `receive`."""
+        self.post(message)
         self.flush()
 
     def flush(self) -> None:

@@ -22,7 +22,6 @@ import selectors
 import signal
 import socket
 import sys
-from functools import partial
 from typing import Any
 
 from discolocal.cluster import store
@@ -33,7 +32,6 @@ from discolocal.cluster.orders import READY, Key, TaskEnd, TaskEvent, TaskOrder,
 from discolocal.wire import event as texts
 
 _LOG_TAIL = 65536
-_PAUSE = 0.0005  # seconds of silence in which a node forks the next worker without keeping this one waiting
 # What every task needs: imported once by the node, so that its forks have it.
 _PRELOADED = (
     "cloudpickle",
@@ -79,13 +77,11 @@ class Node:
             self._link.send(READY)
             self._launcher.prepare()
             while True:
+                self._link.flush()
                 interest = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._link.wants_write else 0)
                 self._selector.modify(self._link.fileno(), interest)
-                ready = self._selector.select(None if self._launcher.prepared else _PAUSE)
-                for key, mask in ready:
+                for key, mask in self._selector.select():
                     self._ready(key.fd, mask)
-                if not ready:
-                    self._launcher.prepare()
         except (LinkClosed, _Exit):
             pass
         finally:
@@ -145,10 +141,10 @@ class Node:
         self._tasks[order.key] = running
         self._by_fd[worker.read_fd] = self._by_fd[worker.write_fd] = running
         self._selector.register(worker.read_fd, selectors.EVENT_READ)
-        self._link.send(WorkerStarted(order.key, worker.pid))
+        self._link.post(WorkerStarted(order.key, worker.pid))
 
     def _event(self, event: TaskEvent) -> None:
-        self._link.send(event)
+        self._link.post(event)
 
     def _read(self, running: _Running) -> None:
         try:
@@ -161,6 +157,8 @@ class Node:
                 self._end(running)
             elif running.outbox:
                 self._write(running)
+                # The worker is busy with this answer: time to fork the next one.
+                self._launcher.prepare()
         else:
             # End of file without DONE: the process is ending, or has closed its channel.
             running.worker.kill()
@@ -268,14 +266,12 @@ def _warm_up() -> None:
 def main(fd: int) -> None:
     """Be a node: serve the master on the inherited socket `fd`, then exit without clean-up of the interpreter."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    from discolocal.cluster.rehearsal import rehearse, script
-
     _warm_up()
     link = Link(socket.socket(fileno=fd))
     gc.collect()
     gc.freeze()  # workers are forks: objects made so far are never looked at by their collectors
     try:
-        Node(link, Fork(partial(rehearse, script()))).run()
+        Node(link, Fork()).run()
     finally:
         sys.stdout.flush()
         os._exit(0)

@@ -23,6 +23,10 @@ class ResultUrls(list[list[str]]):
         super().__init__(urls)
         self.cluster = cluster
 
+    def __reduce__(self) -> tuple[type[list[list[str]]], tuple[list[list[str]]]]:
+        """As the input of another job they are plain urls: the cluster does not travel with them."""
+        return list, (list(self),)
+
 
 class Results:
     """The results of a job that has ended.

@@ -8,7 +8,6 @@ import threading
 import time
 from typing import NamedTuple
 
-from discolocal import schemes
 from discolocal.cluster import store
 from discolocal.cluster.events import EventLog
 from discolocal.cluster.grouping import DataOutput, DirOutput, Output
@@ -16,7 +15,8 @@ from discolocal.cluster.jobrun import JobRun
 from discolocal.cluster.orders import JobOrder, import_path
 from discolocal.cluster.state import JobState
 from discolocal.error import DiscoError
-from discolocal.wire import index, names
+from discolocal.schemes import scheme_dir
+from discolocal.wire import names
 from discolocal.wire.jobpack import JobPack
 from discolocal.wire.packcheck import InvalidPack, JobInput, check
 
@@ -42,9 +42,9 @@ def job_run(pack: bytes, site: Site) -> JobRun:
     cannot run here.
     """
     try:
-        info = check(pack)
+        info = check(pack, master_rules=False)
     except InvalidPack as error:
-        raise _refused(error.reply) from error
+        raise _refused(str(error)) from error
     parsed = JobPack.loads(pack)
     if not info.worker.startswith(store.LIBRARY):
         raise _refused(f"its worker {info.worker!r} is a program; start={site.start!r} runs discolocal's own workers")
@@ -85,11 +85,8 @@ def _input(item: JobInput, seed: int) -> Output:
         host = random.Random(f"{seed}:{item.urls}").choice(hosts) if hosts else None
         return DataOutput(item.label, item.size, tuple(item.urls), host)
     url = item.urls[0]
-    fd, _, _ = schemes.open_url(url, encoding=None)
-    with fd:
-        lines = index.parse(fd.read(), url)
     sizes: dict[int, int] = {}
-    for line in lines:
+    for line in scheme_dir.read_index(url):
         sizes[line.label] = sizes.get(line.label, 0) + max(line.size, 0)
     return DirOutput(url, names.preferred_host(url), tuple(sorted(sizes.items())))
 

@@ -213,7 +213,7 @@ def decode(chunks: Iterable[bytes], name: object = "sort file") -> Iterator[tupl
                 last_raw, last_mark = raw, mark
                 if not plain:
                     raw = _unescape_key(raw)
-                key = raw if not mark else _text(raw, mark)
+                key = raw if not mark else _text(raw, mark, name)
             yield key, value
 
 
@@ -248,5 +248,8 @@ def _unreadable(error: Exception, name: object) -> Exception:
     return DataError(f"Could not parse the sorted file. {type(error).__name__}: {error}", name)
 
 
-def _text(raw: bytes, mark: bytes) -> str:
-    return raw.decode("utf-8", "surrogateescape" if mark == _TEXT else "surrogatepass")
+def _text(raw: bytes, mark: bytes, name: object) -> str:
+    try:
+        return raw.decode("utf-8", "surrogateescape" if mark == _TEXT else "surrogatepass")
+    except UnicodeDecodeError as error:
+        raise _unreadable(error, name) from error

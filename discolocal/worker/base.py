@@ -166,8 +166,8 @@ class Worker(dict[str, Any]):
         for output in self.outputs.values():
             size = output.close()
             _warn_by_value(task, output.file)
-            task.post("OUTPUT", [output.label, output.path, size])
-        task.msg("Results sent to master")
+            task.post("OUTPUT", [output.label, output.path, size], later=True)
+        task.post("MSG", "Results sent to master", later=True)
 
     @classmethod
     def main(cls) -> str:

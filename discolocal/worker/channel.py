@@ -42,10 +42,11 @@ class Channel:
             reply_name, body = self._exchange(protocol.encode(name, payload))
         return reply_name, json.loads(body)
 
-    def post(self, name: str, payload: object) -> None:
+    def post(self, name: str, payload: object, later: bool = False) -> None:
         """Send a message whose reply says nothing (WORKER, MSG, OUTPUT), without waiting for it.
 
-        Replies come in the order of the messages, so it is read before the next one that matters (reference 2.1).
+        With `later` it may go together with the next message. Replies come in the order of the messages, so it is read
+        before the next one that matters (reference 2.1).
         Raises `ChannelClosed` when nobody listens.
         """
         with self._lock:
@@ -72,12 +73,15 @@ class PipeChannel(Channel):
         self._wfd = wfd
         self._parser = protocol.FrameParser()
         self._unread = 0
+        self._later = b""
 
-    def post(self, name: str, payload: object) -> None:
+    def post(self, name: str, payload: object, later: bool = False) -> None:
         """See `Channel.post`."""
         with self._lock:
-            self._deliver(protocol.encode(name, payload))
             self._unread += 1
+            self._later += protocol.encode(name, payload)
+            if not later or len(self._later) > CHUNK:
+                self._deliver(b"")
             if self._unread >= MAX_UNREAD:
                 self._skip_replies()
 
@@ -102,7 +106,8 @@ class PipeChannel(Channel):
             self._parser.feed(data)
 
     def _deliver(self, frame: bytes) -> None:
-        view = memoryview(frame)
+        view = memoryview(self._later + frame)
+        self._later = b""
         try:
             while view:
                 view = view[os.write(self._wfd, view) :]

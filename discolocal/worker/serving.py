@@ -28,7 +28,7 @@ def serve(channel: Channel, local: bool = False) -> str:
     """
     task: Task | None = None
     try:
-        channel.post("WORKER", {"pid": os.getpid(), "version": VERSION})
+        channel.post("WORKER", {"pid": os.getpid(), "version": VERSION}, later=True)
         task = Task(channel, **channel.request("TASK", "")[1])
         if local:
             task.make_inline()

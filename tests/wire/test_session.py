@@ -344,3 +344,26 @@ def test_dialogues_of_the_test_data_are_replayed(data_file):
         assert answered.decode() == case["master"], case["name"]
         assert [list(event) for event in events] == case["events"], case["name"]
         assert [end.kind, end.text] == case["end"], case["name"]
+
+
+def test_the_recorded_concurrent_stage_is_replayed(golden):
+    record = json.loads((golden / "protocol_groupings" / "concurrent.json").read_text())
+    worker = record["workers"][-1]
+    recorded = worker["master_to_worker"].encode()
+    replies = frames(recorded)
+    inputs = first_inputs(replies)
+    assert len(inputs) == 4
+    session = Session(dict(replies)["TASK"], inputs[:3], complete=False)
+    parser = FrameParser()
+    parser.feed(b"".join(data for _when, data in sent(worker)))
+    answered, end = b"", None
+    while (frame := parser.next()) is not None:
+        reply = session.receive(*frame, 0.0)
+        answered += reply.data or b""
+        end = reply.end
+        if frame == ("INPUT", b'["exclude", [0, 1, 2]]'):
+            assert reply.data is None
+            answered += session.extend(inputs[3:]).data  # the fourth map task ends,
+            assert session.extend([], complete=True) is None  # and with it the stage
+    assert answered == recorded
+    assert end == End("done")

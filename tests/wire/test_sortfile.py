@@ -244,7 +244,16 @@ def test_a_file_cut_anywhere_is_damage_or_whole_records():
 
 @pytest.mark.parametrize(
     "data",
-    [b"\x00", b"key\x00", b"key\xff\x00", b"key\xffnonsense\x00", b"k\xffVx\x00", b"k\xff\x03\x00", b"\xff\xff\x00"],
+    [
+        b"\x00",
+        b"key\x00",
+        b"key\xff\x00",
+        b"key\xffnonsense\x00",
+        b"k\xffVx\x00",
+        b"k\xff\x03\x00",
+        b"\xff\xff\x00",
+        b"\x80\xff\x04N.\x00",
+    ],
 )
 def test_damaged_lines_are_damage(data):
     with pytest.raises(DataError, match=r"\(a/sort.dl\).*Could not parse the sorted file"):
