@@ -54,22 +54,22 @@ class Inline:
 
     def __init__(self, names: Sequence[str], workers: int, seed: int) -> None:
         self._names = list(names)
-        self._scheduler = Scheduler(names, workers, seed)
+        self._workers = workers
+        self._seed = seed
 
     def submit(self, job: JobRun) -> None:
         """Run the job to its end."""
-        self._scheduler.add_job(job.name, job.info.max_cores)
-        try:
-            self._do(job, job.begin())
-            while (placement := self._scheduler.pick()) is not None:
-                order = job.task_order(placement.launch, placement.host)
-                job.started(order.taskid, order.run, placement.host)
-                self._do(job, job.feed(TaskAssigned(order.taskid, order.run, placement.host)))
-                self._attempt(job, order)
-        finally:
-            self._scheduler.remove_job(job.name)
+        # Several threads may run jobs of theirs at the same time: each has a queue of its own.
+        scheduler = Scheduler(self._names, self._workers, self._seed)
+        scheduler.add_job(job.name, job.info.max_cores)
+        _do(job, job.begin(), scheduler)
+        while (placement := scheduler.pick()) is not None:
+            order = job.task_order(placement.launch, placement.host)
+            job.started(order.taskid, order.run, placement.host)
+            _do(job, job.feed(TaskAssigned(order.taskid, order.run, placement.host)), scheduler)
+            self._attempt(job, order, scheduler)
 
-    def _attempt(self, job: JobRun, order: TaskOrder) -> None:
+    def _attempt(self, job: JobRun, order: TaskOrder, scheduler: Scheduler) -> None:
         work: deque[Work] = deque()
 
         def said(event: TaskEvent) -> None:
@@ -85,16 +85,9 @@ class Inline:
             job.feed(KillAsked(f"interrupted by {type(error).__name__}"))
             raise
         finally:
-            self._scheduler.release(job.name, order.host)
+            scheduler.release(job.name, order.host)
             work.extend(job.ended_attempt(end))
-            self._do(job, list(work))
-
-    def _do(self, job: JobRun, work: list[Work]) -> None:
-        for item in work:
-            if isinstance(item, Cancel):
-                self._scheduler.cancel(job.name, item.task, item.run)
-            else:
-                self._scheduler.add(job.name, item)
+            _do(job, list(work), scheduler)
 
     def kill(self, job: JobRun, text: str) -> None:
         """End a job that was interrupted (it cannot run while the caller does something else)."""
@@ -119,3 +112,11 @@ class Inline:
     def pids(self) -> dict[str, int]:
         """The node names with the caller's pid."""
         return dict.fromkeys(self._names, os.getpid())
+
+
+def _do(job: JobRun, work: list[Work], scheduler: Scheduler) -> None:
+    for item in work:
+        if isinstance(item, Cancel):
+            scheduler.cancel(job.name, item.task, item.run)
+        else:
+            scheduler.add(job.name, item)

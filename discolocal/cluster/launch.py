@@ -19,6 +19,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, NoReturn, Protocol
 
+from discolocal import schemes
 from discolocal.cluster.orders import TaskOrder
 from discolocal.worker import serve
 from discolocal.worker.channel import PipeChannel
@@ -75,6 +76,7 @@ class _Record(NamedTuple):
     home: str
     envs: dict[str, str]
     sys_path: tuple[str, ...]
+    data_roots: tuple[str, ...]
 
 
 class ForkedWorker:
@@ -146,7 +148,7 @@ class Fork:
 
     def start(self, order: TaskOrder, home: str) -> ForkedWorker:
         """Give the task to the spare worker, or to a new one."""
-        record = pickle.dumps(_Record(home, order.job.envs, order.job.sys_path))
+        record = pickle.dumps(_Record(home, order.job.envs, order.job.sys_path, order.job.roots))
         data = _LENGTH.pack(len(record)) + record
         spare, self._spare = self._spare, None
         if spare is not None:
@@ -272,6 +274,7 @@ def _work(record: _Record, read_fd: int, write_fd: int) -> int:
     os.chdir(record.home)
     os.environ.update(record.envs)
     sys.path[:] = record.sys_path
+    schemes.data_roots[:] = record.data_roots
     sys.dont_write_bytecode = True
     serve(PipeChannel(read_fd, write_fd))
     return 0

@@ -19,7 +19,8 @@ READY = ("ready",)
 class JobOrder(NamedTuple):
     """What is the same for all tasks of a job.
 
-    `jobfile` is the master's copy of the pack, `data` the cluster's DISCO_DATA, `master` its url;
+    `jobfile` is the master's copy of the pack, `data` the cluster's DISCO_DATA, `roots` those of all clusters of
+    the client, whose results may be input; `master` its url;
     `envs` the job's environment (1.6), `sys_path` the client's import path, `files` the members of
     the job home that a node must unpack for workers started by `fork` or `inline`; `seed`, `strict`
     and `start` are the cluster's.
@@ -28,6 +29,7 @@ class JobOrder(NamedTuple):
     jobname: str
     jobfile: str
     data: str
+    roots: tuple[str, ...]
     master: str
     envs: dict[str, str]
     sys_path: tuple[str, ...]

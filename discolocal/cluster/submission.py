@@ -8,6 +8,7 @@ import threading
 import time
 from typing import NamedTuple
 
+from discolocal import schemes
 from discolocal.cluster import store
 from discolocal.cluster.events import EventLog
 from discolocal.cluster.grouping import DataOutput, DirOutput, Output
@@ -61,6 +62,7 @@ def job_run(pack: bytes, site: Site) -> JobRun:
         jobname=name,
         jobfile=jobfile,
         data=data,
+        roots=tuple(schemes.data_roots),
         master=f"local://{site.root}",
         envs=info.jobenvs,
         sys_path=import_path(),

@@ -61,16 +61,18 @@ class HunkWriter:
 
     `write` takes bytes. `version` 1 is the hunk format, 0 the old netstrings. A hunk is written once it holds more
     than `min_hunk_size` bytes. With `loose` that is looked at every 64 records only, and pickles are of protocol 3:
-    faster, and as good for files that no one compares with those of a cluster byte for byte. `close` must be called;
-    it does not close what `write` writes to.
+    faster, and as good for files that no one compares with those of a cluster byte for byte. With `relaxing` the first
+    hunk is exact and the others are written like that: small streams are those of a cluster, large ones are quick.
+    `close` must be called; it does not close what `write` writes to.
 
-    `add(key, value)` and `append(record)` are functions made for this writer, so that they cost one call each.
+    `add(key, value)`, `append(record)` and `add_all(pairs)` are functions made for this writer: one call each.
     `by_value` becomes True when a record had to be pickled together with its classes.
     Raises ValueError for a bad parameter, PicklingError (naming the record) for what cannot be pickled.
     """
 
     add: Callable[[Any, Any], None]
     append: Callable[[Any], None]
+    add_all: Callable[[Iterable[Any]], None]
 
     def __init__(
         self,
@@ -79,6 +81,7 @@ class HunkWriter:
         compression_level: int = DEFAULT_LEVEL,
         min_hunk_size: int = MIN_HUNK_SIZE,
         loose: bool = False,
+        relaxing: bool = False,
     ) -> None:
         if version not in (0, 1):
             raise ValueError(f"version of a record stream must be 0 or 1, not {version!r}")
@@ -95,16 +98,26 @@ class HunkWriter:
         if version == 0:
             self.add = lambda key, value: write(netstring.encode(key, value))
             self.append = lambda record: self.add(*record)
+            self.add_all = self.extend
         elif loose:
             self._make_loose()
         else:
-            self._make_exact()
+            self._make_exact(relaxing)
 
-    def _make_exact(self) -> None:
+    def _make_exact(self, relaxing: bool) -> None:
         """Make `add` and `append` look at the size of the hunk after every record, as the real writer does."""
         dump, clear, tell = self._pickler.dump, self._pickler.clear_memo, self._buffer.tell
-        recover, flush, limit = self._recover, self._flush, self._limit
+        recover, limit = self._recover, self._limit
         end = 0  # of the last complete record
+
+        def flush() -> None:
+            nonlocal dump, clear, end
+            self._flush()
+            end = 0
+            if relaxing:
+                self._level = STORED
+                self._pickler = pickle.Pickler(self._buffer, _LOOSE_PROTOCOL)
+                dump, clear = self._pickler.dump, self._pickler.clear_memo
 
         def append(record: Any) -> None:
             nonlocal end
@@ -116,21 +129,23 @@ class HunkWriter:
             end = tell()
             if end > limit:
                 flush()
-                end = 0
 
-        def add(key: Any, value: Any) -> None:
+        def add_all(pairs: Iterable[Any]) -> None:
             nonlocal end
-            try:
-                dump((key, value))
-            except Exception as error:
-                recover((key, value), error, end)
-            clear()
-            end = tell()
-            if end > limit:
-                flush()
-                end = 0
+            for pair in pairs:
+                if pair.__class__ is not tuple or len(pair) != 2:
+                    key, value = pair
+                    pair = (key, value)
+                try:
+                    dump(pair)
+                except Exception as error:
+                    recover(pair, error, end)
+                clear()
+                end = tell()
+                if end > limit:
+                    flush()
 
-        self.add, self.append = add, append
+        self.add, self.append, self.add_all = lambda key, value: append((key, value)), append, add_all
 
     def _make_loose(self) -> None:
         """Make `add` and `append` look at the size of the hunk now and then."""
@@ -171,7 +186,23 @@ class HunkWriter:
             if not left:
                 look()
 
-        self.add, self.append = add, append
+        def add_all(pairs: Iterable[Any]) -> None:
+            nonlocal left
+            for pair in pairs:
+                if pair.__class__ is not tuple or len(pair) != 2:
+                    key, value = pair
+                    pair = (key, value)
+                try:
+                    dump(pair)
+                except Exception as error:
+                    recover(pair, error, end)
+                    left = 1
+                clear()
+                left -= 1
+                if not left:
+                    look()
+
+        self.add, self.append, self.add_all = add, append, add_all
 
     def extend(self, records: Iterable[Any]) -> None:
         """Append many records."""
@@ -207,7 +238,7 @@ class HunkWriter:
                 self._flush()
             self._write(end_hunk(self._level))
         # The functions refer to the writer and the writer to them: without this the buffers would stay for a while.
-        self.add = self.append = _closed
+        self.add = self.append = self.add_all = _closed
         del self._pickler, self._buffer
 
 

@@ -38,6 +38,7 @@ __all__ = [
     "old_netstr_reader",
     "plain_output_stream",
     "re_reader",
+    "result_output_stream",
     "stored_output_stream",
     "string_input_stream",
     "task_input_stream",
@@ -135,6 +136,7 @@ class StreamCombiner:
         self.size: int | None = None
         self.url = url
         self.stream: Any = None
+        self.add: Callable[[Any, Any], Any]
         try:
             for function in streams:
                 self.stream, self.size, self.url = call_stream(function, self.stream, self.size, self.url, params)
@@ -151,6 +153,15 @@ class StreamCombiner:
         add = getattr(self.stream, "add", None)
         if add is not None:
             self.add = add
+
+    def add_all(self, pairs: Iterable[tuple[Any, Any]]) -> None:
+        """Add many pairs to the last stream."""
+        if isinstance(self.stream, hunk.HunkWriter):
+            self.stream.add_all(pairs)
+            return
+        add = self.add
+        for key, value in pairs:
+            add(key, value)
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.stream)
@@ -311,6 +322,11 @@ def disco_output_stream(stream: Any, size: int | None, url: str, params: Any, **
 def stored_output_stream(stream: Any, size: int | None, url: str, params: Any) -> DiscoOutputStream:
     """Like `disco_output_stream` for files that are read once, by the next stage: written without compressing."""
     return DiscoOutputStream(stream, compression_level=hunk.STORED, loose=True)
+
+
+def result_output_stream(stream: Any, size: int | None, url: str, params: Any) -> DiscoOutputStream:
+    """Like `disco_output_stream` for results that stay on this machine: only the first hunk is compressed."""
+    return DiscoOutputStream(stream, relaxing=True)
 
 
 def plain_output_stream(stream: Any, size: int | None, url: str, params: Any) -> OutputStream:

@@ -6,15 +6,17 @@ is asked once per key, the built-in `sum_combiner` is part of its loop, everythi
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from discolocal.worker.classic.failures import Blame
-from discolocal.worker.classic.func import MAX_SUMS, default_partition, sum_combiner
+from discolocal.worker.classic.func import MAX_SUMS, default_labels, default_partition, sum_combiner
 from discolocal.worker.serving import short_repr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from discolocal.worker.task_io import StreamCombiner
 
 MAX_KNOWN = 1 << 18  # keys whose partition is remembered
 
@@ -44,18 +46,19 @@ def counted(records: Iterable[Any], verb: str, interval: int, blame: Blame) -> I
 class Router:
     """Knows the output of every key.
 
-    Parameters: `open_label` opens the output of a label (None: the only one) and returns its `add`; `partition`,
+    Parameters: `open_label` opens the output of a label (None: the only one); `partition`,
     `partitions`, `params` as the job gives them; `blame` for failures of the partition function.
     """
 
     def __init__(
         self,
-        open_label: Callable[[int | None], Callable[[Any, Any], Any]],
+        open_label: Callable[[int | None], StreamCombiner],
         partition: Callable[..., Any],
         partitions: int | None,
         params: Any,
         blame: Blame,
     ) -> None:
+        self.outputs: dict[int | None, StreamCombiner] = {}
         self.adds: dict[int | None, Callable[[Any, Any], Any]] = {}
         self.by_key: dict[Any, Callable[[Any, Any], Any]] = {}
         self.labels: dict[Any, int] = {}
@@ -66,16 +69,43 @@ class Router:
         self.blame = blame
         #: Whether equal keys are sure to have equal labels, so that these may be remembered.
         self.stable = bool(partitions) and partition is default_partition
+        #: The label of a key. Raises ValueError or TypeError for one that no reduce would get.
+        self.label: Callable[[Any], int | None] = self._checked_label
+        if partitions and self.stable:
+            self.label = self._blamed(default_labels(partitions))
+
+    def _blamed(self, labels: Callable[[Any], int]) -> Callable[[Any], int]:
+        blame = self.blame
+
+        def label(key: Any) -> int:
+            try:
+                return labels(key)
+            except Exception as error:
+                blame.for_key(error, "partition", key)
+                raise
+
+        return label
 
     def add_of(self, label: int | None) -> Callable[[Any, Any], Any]:
         """The `add` of a label's output, which is opened when it is first asked for."""
         add = self.adds.get(label)
         if add is None:
-            add = self.adds[label] = self.open_label(label)
+            add = self.adds[label] = self.output_of(label).add
         return add
 
-    def label(self, key: Any) -> int | None:
-        """The label of a key, checked. Raises ValueError or TypeError for one that no reduce would get."""
+    def output_of(self, label: int | None) -> StreamCombiner:
+        """The output of a label, which is opened when it is first asked for."""
+        output = self.outputs.get(label)
+        if output is None:
+            output = self.outputs[label] = self.open_label(label)
+        return output
+
+    def write(self, label: int | None, pairs: Iterable[tuple[Any, Any]]) -> None:
+        """Write many pairs to the output of a label."""
+        self.output_of(label).add_all(pairs)
+
+    def _checked_label(self, key: Any) -> int | None:
+        """The label that the user's partition function gives, checked."""
         partitions = self.partitions
         if not partitions:
             return None
@@ -187,9 +217,9 @@ def _map_summing(entries: Iterator[Any], function: Callable[..., Any], router: R
     for entry in entries:
         try:
             for key, value in function(entry, params):
-                try:
+                if key in sums:
                     sums[key] = sums[key] + value
-                except KeyError:
+                else:
                     sums[key] = 0 + value
                     if len(sums) >= MAX_SUMS:
                         _flush_sums(sums, router)
@@ -201,11 +231,18 @@ def _map_summing(entries: Iterator[Any], function: Callable[..., Any], router: R
 
 
 def _flush_sums(sums: dict[Any, Any], router: Router) -> None:
-    lookup = router.lookup
-    for key, total in sums.items():
-        lookup(key)(key, total)
+    """Write all sums, each partition's together."""
+    by_label: dict[int | None, list[tuple[Any, Any]]] = {}
+    label_of = router.label
+    for pair in sums.items():
+        label = label_of(pair[0])
+        try:
+            by_label[label].append(pair)
+        except KeyError:
+            by_label[label] = [pair]
+    for label, pairs in by_label.items():
+        router.write(label, pairs)
     sums.clear()
-    router.by_key.clear()
 
 
 class _Combined:
@@ -240,9 +277,9 @@ class _Combined:
         return emit
 
     def _write(self, label: int | None, pairs: Iterable[tuple[Any, Any]]) -> None:
-        add_of = self.router.add_of
-        for key, value in pairs:
-            add_of(label)(key, value)
+        pairs = iter(pairs)
+        for first in pairs:  # an output is not made for a combiner that has nothing to write yet
+            self.router.write(label, chain((first,), pairs))
 
     def finish(self) -> None:
         """Call the combiner for the last time with each buffer."""

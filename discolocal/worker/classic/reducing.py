@@ -77,9 +77,7 @@ def run_reduce(entries: Iterator[Any], function: Callable[..., Any], out: Any, p
         pairs = function(entries, params)
         if pairs is None:
             raise TypeError("a reduce function of two parameters must yield or return (key, value) pairs, not None")
-        add = out.add
-        for key, value in pairs:
-            add(key, value)
+        out.add_all(pairs)
     except Exception as error:
         source = blame.source
         where = ""

@@ -33,6 +33,7 @@ from discolocal.worker.params import Params
 from discolocal.worker.task_io import (
     StreamCombiner,
     disco_output_stream,
+    result_output_stream,
     stored_output_stream,
     task_input_stream,
     task_output_stream,
@@ -129,11 +130,11 @@ class Worker(BaseWorker):
         blame = Blame(task, source)
         entries = mapping.counted(source, "mapped", self["status_interval"], blame)
         self._init("map_init", entries, params, blame)
-        open_output = self.opener("map", "out", params)
+        open_output = self.opener("map", "out", params, bool(task.local))
 
-        def open_label(label: int | None) -> Callable[[Any, Any], Any]:
-            add: Callable[[Any, Any], Any] = self.output(task, label, open=open_output).file.add
-            return add
+        def open_label(label: int | None) -> StreamCombiner:
+            output: StreamCombiner = self.output(task, label, open=open_output).file
+            return output
 
         router = mapping.Router(open_label, self["partition"], self["partitions"], params, blame)
         mapping.run_map(entries, self["map"], self["combiner"], router)
@@ -152,7 +153,7 @@ class Worker(BaseWorker):
                 blame.reading(error, "sorting the input")
                 raise
         entries = mapping.counted(records, "reduced", self["status_interval"], blame)
-        out = self.output(task, None, open=self.opener("reduce", "out", params)).file
+        out = self.output(task, None, open=self.opener("reduce", "out", params, bool(task.local))).file
         self._init("reduce_init", entries, params, blame)
         reducing.run_reduce(entries, self["reduce"], out, params, blame)
 
@@ -174,15 +175,20 @@ class Worker(BaseWorker):
             blame.reading(error, name)
             raise
 
-    def opener(self, stage: str, direction: str, params: Any) -> Callable[..., StreamCombiner]:
-        """A function (url, expected size) that opens the stream chain of a stage; `direction` is "in" or "out"."""
+    def opener(self, stage: str, direction: str, params: Any, local: bool = False) -> Callable[..., StreamCombiner]:
+        """A function (url, expected size) that opens the stream chain of a stage; `direction` is "in" or "out".
+
+        `local` says that the files of the job stay on this machine.
+        """
         from discolocal.util import iterify
 
         if direction == "out":
             streams = tuple(iterify(self[f"{stage}_output_stream"]))
-            if stage == "map" and self["reduce"] and streams == DEFAULT_OUTPUT:
-                # Read once, by the next stage on this machine: compressing would cost more than it saves.
+            if streams == DEFAULT_OUTPUT and stage == "map" and self["reduce"]:
+                # Read once, by the next stage: compressing would cost more than it saves.
                 streams = (task_output_stream, stored_output_stream)
+            elif streams == DEFAULT_OUTPUT and local:
+                streams = (task_output_stream, result_output_stream)
         else:
             reader = self[f"{stage}_reader"]
             streams = (*iterify(self[f"{stage}_input_stream"]), *([reader] if reader else []))
