@@ -8,6 +8,7 @@ monkeypatching and property tests.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -35,13 +36,16 @@ def execute_task(order: TaskOrder, on_event: Callable[[TaskEvent], None]) -> Tas
     home = store.prepare_home(order)
     run = TaskRun(order, home, on_event)
     with _directory:
-        before = os.getcwd()
+        before, path = os.getcwd(), list(sys.path)
         os.chdir(home)
+        # Relative entries of the import path mean the directory that the job was submitted in.
+        sys.path[:] = order.job.sys_path
         try:
             serve(DirectChannel(run.feed), local=True)
         except SystemExit as error:
             run.worker_gone(error.code if isinstance(error.code, int) else int(error.code is not None), b"")
         finally:
+            sys.path[:] = path
             os.chdir(before)
     if run.end is None:
         run.worker_gone(0, b"")

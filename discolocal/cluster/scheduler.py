@@ -1,8 +1,8 @@
 """Which queued task goes to which free slot; pure (reference 4.3).
 
-Between jobs the one with the fewest running tasks comes first. A task with a wish waits for that
-node; the others go to a node with the fewest running tasks, drawn from the seed where several
-are equal, and never to one they failed on while there is another.
+Between jobs the one with the fewest running tasks comes first. A task whose group belongs to a node waits for that
+node; one whose first input is on a node goes there if it is free; the others go to a node with the fewest running
+tasks, drawn from the seed where several are equal, and never to one they failed on while there is another.
 """
 
 from __future__ import annotations
@@ -87,6 +87,8 @@ class Scheduler:
     def _host(self, launch: Launch) -> str | None:
         if launch.host is not None:
             return launch.host if self._free[launch.host] else None
+        if launch.near is not None and self._free[launch.near] and launch.near not in launch.avoid:
+            return launch.near
         hosts = [host for host, free in self._free.items() if free and host not in launch.avoid]
         if not hosts:
             return None

@@ -158,16 +158,13 @@ class JobState:
     def _launch(self, task: Task) -> Launch:
         task.status = "queued"
         task.host = None
-        wish = None if task.failures else self._wish(task)
         if task.avoid >= self.nodes:
             task.avoid.clear()
-        return Launch(task, task.run, wish, frozenset(task.avoid))
-
-    def _wish(self, task: Task) -> str | None:
-        """The node on which the task should run: the group's, else that of its first local input (4.3)."""
-        if task.group.host in self.nodes:
-            return task.group.host
-        return next((i.host for i in task.group.inputs if i.host in self.nodes), None)
+        host = near = None
+        if not task.failures:  # a retry goes wherever there is room (4.2)
+            host = task.group.host if task.group.host in self.nodes else None
+            near = next((i.host for i in task.group.inputs if i.host in self.nodes), None)
+        return Launch(task, task.run, host, near, frozenset(task.avoid))
 
     def _assigned(self, task: Task, host: str) -> list[Instruction]:
         task.status = "running"

@@ -83,11 +83,12 @@ Event = Begin | TaskAssigned | TaskDone | TaskFailed | TaskFatal | NodeLost | Ki
 
 
 class Launch(NamedTuple):
-    """Run attempt `run` of `task`: on `host` if given, and not on the hosts in `avoid` if possible."""
+    """Run attempt `run` of `task`: on `host` if given, else rather on `near`, and on none of `avoid`."""
 
     task: Task
     run: int
     host: str | None
+    near: str | None
     avoid: frozenset[str]
 
 

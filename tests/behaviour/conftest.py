@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from discolocal import LocalCluster
+from tests.behaviour.programs import Program
 
 STARTS = ("fork", "inline")
 
@@ -104,3 +105,11 @@ def server() -> Iterator[Server]:
     running = Server()
     yield running
     running.close()
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Iterator[Program]:
+    """A program of a user that runs in a process of its own."""
+    one = Program(tmp_path / "program")
+    yield one
+    one.end()
