@@ -11,8 +11,10 @@ from __future__ import annotations
 import pickle
 import struct
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from io import BufferedReader, BytesIO
+from itertools import repeat, starmap
 from typing import IO, Any
 
 from discolocal.error import DataError
@@ -275,20 +277,21 @@ def records(fd: IO[bytes], size: int | None, url: object, ignore_corrupt: bool =
         yield from netstring.decode(fd, size, url, first)
         return
     for start, stop, hunk in _hunks(fd, size, url, ignore_corrupt, first):
-        load = _loader(hunk)
-        while True:
-            try:
-                record = load()
-            except EOFError:
-                break
-            except (AttributeError, ImportError) as error:
-                raise type(error)(f"A record of {url} cannot be loaded here: {error}") from error
-            except Exception as error:
-                if ignore_corrupt:
-                    break
-                raise _corrupted(start, stop, f"{type(error).__name__}: {error}", url) from error
-            yield record
-        if hunk and hunk[-1] != 0x2E and not ignore_corrupt:  # a pickle ends with a full stop
+        loaded: deque[Any] = deque()
+        error: Exception | None = None
+        try:
+            # Until the hunk is used up, in C: what was loaded before an error stays in the deque.
+            loaded.extend(starmap(_loader(hunk), repeat(())))
+        except EOFError:
+            pass
+        except Exception as found:
+            error = found
+        yield from loaded
+        if isinstance(error, (AttributeError, ImportError)):
+            raise type(error)(f"A record of {url} cannot be loaded here: {error}") from error
+        if error is not None and not ignore_corrupt:
+            raise _corrupted(start, stop, f"{type(error).__name__}: {error}", url) from error
+        if error is None and hunk and hunk[-1] != 0x2E and not ignore_corrupt:  # a pickle ends with a full stop
             raise _corrupted(start, stop, "the last record has no end", url)
 
 

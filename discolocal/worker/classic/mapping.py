@@ -72,9 +72,11 @@ class Router:
         #: The label of a key. Raises ValueError or TypeError for one that no reduce would get.
         self.label: Callable[[Any], int | None] = self._checked_label
         if partitions and self.stable:
-            self.label = self._blamed(default_labels(partitions))
+            self.label = self._default_label(default_labels(partitions))
+        elif not partitions:
+            self.label = lambda key: None
 
-    def _blamed(self, labels: Callable[[Any], int]) -> Callable[[Any], int]:
+    def _default_label(self, labels: Callable[[Any], int]) -> Callable[[Any], int]:
         blame = self.blame
 
         def label(key: Any) -> int:
@@ -107,8 +109,7 @@ class Router:
     def _checked_label(self, key: Any) -> int | None:
         """The label that the user's partition function gives, checked."""
         partitions = self.partitions
-        if not partitions:
-            return None
+        assert partitions
         try:
             label = self.partition(key, partitions, self.params)
             if label.__class__ is not int:
@@ -126,9 +127,7 @@ class Router:
     def lookup(self, key: Any) -> Callable[[Any, Any], Any]:
         """The `add` for a key; remembered in `by_key` when the partition function is `stable`."""
         add = self.add_of(self.label(key))
-        if self.stable:
-            if len(self.by_key) >= MAX_KNOWN:
-                self.by_key.clear()
+        if len(self.by_key) < MAX_KNOWN:
             self.by_key[key] = add
         return add
 
@@ -156,10 +155,10 @@ def run_map(
     entries: Iterator[Any], function: Callable[..., Any], combiner: Callable[..., Any] | None, router: Router
 ) -> None:
     """Map all entries. Failures of user functions leave a headline in the task before they are raised."""
-    if combiner is None and router.stable:
-        _map_by_key(entries, function, router)
-    elif combiner is None:
-        _map_through(entries, function, _plain_emit(router), router)
+    if combiner is None:
+        if router.stable:
+            _map_by_key(entries, function, router)
+        _map_direct(entries, function, router)
     elif combiner is sum_combiner and (router.stable or not router.partitions):
         _map_summing(entries, function, router)
     else:
@@ -169,15 +168,40 @@ def run_map(
 
 
 def _map_by_key(entries: Iterator[Any], function: Callable[..., Any], router: Router) -> None:
+    """Map as long as it pays to remember the output of a key; leaves the rest of the entries."""
     by_key, lookup, blame, params = router.by_key, router.lookup, router.blame, router.params
+    known = by_key.get
     for entry in entries:
         try:
             for key, value in function(entry, params):
                 try:
-                    add = by_key[key]
-                except (KeyError, TypeError):
+                    add = known(key)
+                except TypeError:
+                    add = None
+                if add is None:
                     add = lookup(key)
                 add(key, value)
+        except Exception as error:
+            blame.at_record(error, "map", entry)
+            raise
+        if len(by_key) >= MAX_KNOWN:
+            # So many keys are hardly seen again; if they are, computing costs as much as looking them up.
+            by_key.clear()
+            return
+
+
+def _map_direct(entries: Iterator[Any], function: Callable[..., Any], router: Router) -> None:
+    """Map with the partition function asked for every pair."""
+    blame, params, label_of, add_of = router.blame, router.params, router.label, router.add_of
+    adds: dict[int | None, Callable[[Any, Any], Any]] = router.adds
+    for entry in entries:
+        try:
+            for key, value in function(entry, params):
+                label = label_of(key)
+                if label in adds:
+                    adds[label](key, value)
+                else:
+                    add_of(label)(key, value)
         except Exception as error:
             blame.at_record(error, "map", entry)
             raise
@@ -194,20 +218,6 @@ def _map_through(
         except Exception as error:
             blame.at_record(error, "map", entry)
             raise
-
-
-def _plain_emit(router: Router) -> Callable[[Any, Any], Any]:
-    adds, label_of, add_of = router.adds, router.label, router.add_of
-
-    def emit(key: Any, value: Any) -> None:
-        label = label_of(key)
-        try:
-            add = adds[label]
-        except KeyError:
-            add = add_of(label)
-        add(key, value)
-
-    return emit
 
 
 def _map_summing(entries: Iterator[Any], function: Callable[..., Any], router: Router) -> None:
