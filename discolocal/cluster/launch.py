@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import gc
 import os
 import pickle
 import signal
@@ -26,6 +27,7 @@ from discolocal.worker.channel import PipeChannel
 
 _LENGTH = struct.Struct("!I")
 _PR_SET_PDEATHSIG = 1
+_GC_THRESHOLD = 50_000
 
 
 class Launched(Protocol):
@@ -276,5 +278,7 @@ def _work(record: _Record, read_fd: int, write_fd: int) -> int:
     sys.path[:] = record.sys_path
     schemes.data_roots[:] = record.data_roots
     sys.dont_write_bytecode = True
+    # A task makes records by the million and keeps few: looking for cycles every 700 objects costs a tenth of its time.
+    gc.set_threshold(_GC_THRESHOLD)
     serve(PipeChannel(read_fd, write_fd))
     return 0

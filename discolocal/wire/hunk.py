@@ -31,6 +31,7 @@ _LOOSE_PROTOCOL = 3  # seven times as fast for bytes; any Python 3 reads it
 _CHECK_EVERY = 64  # records between two looks at the size of a loose hunk
 _DIRECT = 1 << 16  # bytes of one string from which on pickle writes past its own buffer
 _READ = 1 << 24
+_LOAD_BUFFER = 1 << 14
 
 
 def encode_hunk(data: bytes, level: int = DEFAULT_LEVEL) -> bytes:
@@ -297,8 +298,8 @@ def records(fd: IO[bytes], size: int | None, url: object, ignore_corrupt: bool =
 
 def _loader(hunk: bytes) -> Callable[[], Any]:
     """Return a function that gives the next record of a hunk, and raises EOFError at its end."""
-    # An Unpickler asks a small buffer for each record; from a BytesIO alone it would copy the rest every time.
-    stream = BufferedReader(BytesIO(hunk), 1024)
+    # An Unpickler asks a buffer for each record; from a BytesIO alone it would copy the rest every time.
+    stream = BufferedReader(BytesIO(hunk), _LOAD_BUFFER)
     if b"\x80\x04" in hunk or b"\x80\x05" in hunk:
         # Perhaps pickles whose memo entries are counted; an Unpickler goes on counting from one to the next.
         return lambda: pickle.load(stream)

@@ -60,15 +60,6 @@ def _unescape_value(value: bytes) -> bytes:
     return value.replace(b"\x01\x01", b"\x01")
 
 
-def _load_bytes(data: bytes) -> bytes | None:
-    """Return the value of a pickle of bytes without escapes, None if it is something else."""
-    start, end = len(_BYTES_HEAD), len(data) - len(_BYTES_TAIL)
-    if data[:start] == _BYTES_HEAD and data[end:] == _BYTES_TAIL and data.find(b"\n", start) == end:
-        value = data[start:end]
-        return value if value.find(b"\\") < 0 else None  # find is twice as fast as `in` here
-    return None
-
-
 class Encoder:
     """Turns records into lines, and notes what a real worker would have refused (reference 9, items 13, 14 and 17).
 
@@ -186,6 +177,7 @@ def decode(chunks: Iterable[bytes], name: object = "sort file") -> Iterator[tupl
     """
     cache: dict[bytes, tuple[bytes, Any]] = {}
     known, room, loads = cache.get, _CACHED, pickle.loads
+    head, tail, begin, tail_length = _BYTES_HEAD, _BYTES_TAIL, len(_BYTES_HEAD), len(_BYTES_TAIL)
     last_raw, last_mark, key = None, b"", None
     for block in _whole_lines(chunks, name):
         plain = not _has(block, b"\x01\x02\xfe")
@@ -193,6 +185,11 @@ def decode(chunks: Iterable[bytes], name: object = "sort file") -> Iterator[tupl
         lines.pop()
         for line in lines:
             raw, _, field = line.partition(b"\xff")
+            if plain and field.startswith(head):  # bytes, most often of one line: no pickle machine needed
+                end = len(field) - tail_length
+                if field.find(b"\n", begin) == end and field.endswith(tail) and field.find(b"\\", begin) < 0:
+                    yield raw, field[begin:end]
+                    continue
             entry = known(field)
             if entry is None:
                 try:
@@ -237,8 +234,7 @@ def _load(field: bytes, plain: bool) -> tuple[bytes, Any]:
     data = field[len(mark) :]
     if not plain:
         data = _unescape_value(data)
-    value: Any = _load_bytes(data)
-    return mark, pickle.loads(data) if value is None else value
+    return mark, pickle.loads(data)
 
 
 def _unreadable(error: Exception, name: object) -> Exception:
