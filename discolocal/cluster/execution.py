@@ -103,7 +103,11 @@ class TaskRun:
             self._finish("error", f"invalid_output: {unsafe!r} is outside the job home")
             return
         if local:
-            outputs.append(store.write_index(self.order, self.home, local))
+            try:
+                outputs.append(store.write_index(self.order, self.home, local))
+            except OSError as error:
+                self._finish("error", f"The index of the outputs could not be written: {error}")
+                return
         remote = [o for o in reversed(self._session.outputs) if not is_local(o[1])]
         outputs += [DataOutput(label, size, (url,), names.preferred_host(url)) for label, url, size in remote]
         self._finish("done", "", tuple(outputs))

@@ -57,12 +57,14 @@ class _Member(NamedTuple):
     output: Output
 
 
-def group(grouping: str, upstream: Iterable[tuple[int, Iterable[Output]]]) -> list[Group]:
+def group(grouping: str, upstream: Iterable[tuple[int, Iterable[Output]]], turned: bool = False) -> list[Group]:
     """Return the groups of `upstream` in the order of the task ids they will get.
 
     `upstream` is a list of (task id, outputs), ids ascending. Outputs without replicas or labels
     vanish. `group_all` makes one group as soon as there is an upstream task, even if it has no
-    outputs. Raises KeyError for an unknown grouping (packs are checked before).
+    outputs. `turned`: they are the inputs of a job, which a master takes last to first wherever it
+    does not sort them by number, in `split` and `group_all` (1.4). Raises KeyError for an unknown grouping
+    (packs are checked before).
     """
     tasks = [(task, list(outputs)) for task, outputs in upstream]
     if not tasks:
@@ -73,6 +75,8 @@ def group(grouping: str, upstream: Iterable[tuple[int, Iterable[Output]]]) -> li
         for number, output in enumerate(outputs)
         if (output.labels if isinstance(output, DirOutput) else output.urls)
     ]
+    if turned and grouping in ("split", "group_all"):
+        members.reverse()
     return _GROUPERS[grouping](members)
 
 

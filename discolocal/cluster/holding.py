@@ -24,7 +24,8 @@ class Holding:
         self.executor: Any = None
         self.closed = False
         self._owner = os.getpid()
-        schemes.data_roots.append(store.data_dir(root))
+        if store.data_dir(root) not in schemes.data_roots:
+            schemes.data_roots.append(store.data_dir(root))
         if temporary:
             watcher.add_root(root)
         _open.add(self)
@@ -61,7 +62,7 @@ class Holding:
         if self.temporary:
             shutil.rmtree(self.root, ignore_errors=True)
             watcher.forget_root(self.root)
-        schemes.data_roots.remove(store.data_dir(self.root))
+            schemes.data_roots.remove(store.data_dir(self.root))
 
 
 _afterwards: list[Callable[[], None]] = []

@@ -29,7 +29,9 @@ def watch(job: JobRun) -> None:
         return
     from tqdm.auto import tqdm
 
-    bar: Any = tqdm(unit="task", desc=job.name.partition("@")[0], leave=False)
+    # Without the thread by which tqdm watches its own bars: it would stay until the process ends.
+    kind: Any = type("Bar", (tqdm,), {"monitor_interval": 0})
+    bar: Any = kind(unit="task", desc=job.name.partition("@")[0], leave=False)
     try:
         while True:
             ended = job.wait(0.1)

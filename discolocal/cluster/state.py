@@ -77,8 +77,7 @@ class JobState:
         self.status = "active"
         self.stages: list[_Stage] = []
         self.tasks: dict[int, Task] = {}
-        # A master turns the list of inputs round once (1.4): task 0 works on the last one.
-        self.inputs: tuple[Output, ...] = tuple(reversed(inputs))
+        self.inputs: tuple[Output, ...] = tuple(inputs)
 
     def handle(self, event: Event, now: float) -> list[Instruction]:
         """Take one event and return what has to be done, in order. Raises InvalidTransition."""
@@ -86,6 +85,8 @@ class JobState:
             return []
         match event:
             case Begin():
+                if self.stages:
+                    raise InvalidTransition(f"{self.jobname}: {event!r} does not fit: the job has begun")
                 return self._next_stage([(0, self.inputs)], now)
             case TaskAssigned(task, run, host):
                 return self._assigned(self._task(task, run, "queued", event), host)
@@ -141,7 +142,8 @@ class JobState:
             name, grouping = self.pipeline[len(self.stages)]
             stage = _Stage(name, grouping, now)
             self.stages.append(stage)
-            for part in group(grouping, upstream):
+            # A master turns the list of inputs round once (1.4): task 0 of a split works on the last one.
+            for part in group(grouping, upstream, turned=len(self.stages) == 1):
                 task = Task(len(self.tasks), name, part)
                 self.tasks[task.id] = task
                 stage.tasks.append(task)
@@ -152,8 +154,9 @@ class JobState:
             upstream = []
         self.status = "ready"
         out.append(Log("master", texts.job_done(now - self.submitted)))
-        results = _urls(self.stages[-1].tasks) if self.stages else [list(_output_urls(o)) for o in self.inputs]
-        return [*out, Finish(results)]
+        if not self.stages:
+            return [*out, Finish([list(_output_urls(output)) for output in reversed(self.inputs)])]
+        return [*out, Finish(_urls(self.stages[-1].tasks))]
 
     def _launch(self, task: Task) -> Launch:
         task.status = "queued"
@@ -186,12 +189,12 @@ class JobState:
 
     def _failed(self, task: Task, text: str) -> list[Instruction]:
         host = task.host or "?"
-        task.failures += 1
-        self.stages[-1].failed += 1
+        self._count_failure(task)
         task.avoid.add(host)
         log = Log("master", texts.task_event("WARNING", task.stage, task.id, text))
         if task.failures > self.max_failures:
-            limit = Log("master", texts.gave_up(task.stage, task.id, task.failures, self.max_failures))
+            given_up = texts.gave_up(task.stage, task.id, task.failures, self.max_failures)
+            limit = Log("master", texts.task_event("ERROR", task.stage, task.id, given_up))
             return [log, limit, *self._end(Fail(text, task, host, task.failures))]
         retry = Log("master", texts.retry(task.stage, task.id, host, task.failures, 0))
         task.run += 1
@@ -199,7 +202,14 @@ class JobState:
 
     def _fatal(self, task: Task, text: str) -> list[Instruction]:
         log = Log("master", texts.task_event("FATAL", task.stage, task.id, text))
-        return [log, *self._end(Fail(text, task, task.host, task.failures + 1))]
+        self._count_failure(task)
+        return [log, *self._end(Fail(text, task, task.host, task.failures))]
+
+    def _count_failure(self, task: Task) -> None:
+        """The task has to run again, whether or not it will."""
+        task.status = "queued"
+        task.failures += 1
+        self.stages[-1].failed += 1
 
     def _node_lost(self, host: str, text: str) -> list[Instruction]:
         out: list[Instruction] = []
@@ -211,8 +221,10 @@ class JobState:
 
     def _end(self, fail: Fail) -> list[Instruction]:
         self.status = "dead"
-        left = [Cancel(t.id, t.run) for t in self.tasks.values() if t.status in ("queued", "running")]
-        return [Log("master", texts.JOB_KILLED), *left, fail]
+        left = [task for task in self.tasks.values() if task.status != "done"]
+        for task in left:
+            task.status = "queued"
+        return [Log("master", texts.JOB_KILLED), *(Cancel(task.id, task.run) for task in left), fail]
 
 
 def _output_urls(output: Output) -> tuple[str, ...]:

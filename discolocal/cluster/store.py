@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import time
@@ -84,7 +85,7 @@ def prepare_home(order: TaskOrder) -> str:
     marker = os.path.join(home, ".jobhome")
     if os.path.exists(marker):
         return home
-    os.makedirs(os.path.join(home, INDEX_DIR), exist_ok=True)
+    os.makedirs(home, exist_ok=True)
     _copy(job.jobfile, os.path.join(home, "jobfile"))
     if job.files:
         import zipfile
@@ -113,14 +114,21 @@ def _copy(source: str, target: str) -> None:
 
 
 def write_index(order: TaskOrder, home: str, outputs: Iterable[tuple[int, str, int]]) -> DirOutput:
-    """Write the index file of a task's local outputs (label, location, size) and return it as an output."""
+    """Write the index file of a task's local outputs (label, location, size) and return it as an output.
+
+    Raises OSError when it cannot be written in full.
+    """
     job = order.job
     lines = [
         index.Line(label, names.disco_url(order.host, job.jobname, location), size) for label, location, size in outputs
     ]
     location = f"{INDEX_DIR}/{order.stage}-{order.taskid}-{time.time_ns() // 1000}.results"
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(os.path.join(home, INDEX_DIR))
+    data = b"".join(map(index.dump_line, lines))
     with open(os.path.join(home, location), "xb", buffering=0) as out:
-        out.write(b"".join(map(index.dump_line, lines)))
+        if out.write(data) != len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), out.name)
     sizes: dict[int, int] = {}
     for line in lines:
         sizes[line.label] = sizes.get(line.label, 0) + line.size

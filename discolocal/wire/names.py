@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import time
+from functools import lru_cache
 from hashlib import md5
 
 from discolocal.error import DiscoError
@@ -80,7 +81,12 @@ def preferred_host(url: str) -> str | None:
 
 def event_time(now: float) -> str:
     """Return the time stamp of an event line, local time, e.g. ``2026/11/21 07:23:15`` (reference 6)."""
-    return time.strftime("%Y/%m/%d %H:%M:%S", time.localtime(now))
+    return _local_second(int(now))
+
+
+@lru_cache(maxsize=4)
+def _local_second(second: int) -> str:
+    return time.strftime("%Y/%m/%d %H:%M:%S", time.localtime(second))
 
 
 def object_time(now: float) -> str:

@@ -153,9 +153,12 @@ def encode_reply(name: str, payload: Any) -> bytes:
     return b"%s %d %s\n" % (name.encode("ascii"), len(body), body)
 
 
+_compact = json.JSONEncoder(separators=(",", ":")).encode
+
+
 def compact_json(value: Any) -> str:
     """Return `value` as JSON the way a master does: ASCII, no blanks, DEL escaped as well."""
-    return json.dumps(value, separators=(",", ":")).replace("\x7f", "\\u007f")
+    return _compact(value).replace("\x7f", "\\u007f")
 
 
 class Throttle:

@@ -80,9 +80,10 @@ class PipeChannel(Channel):
         with self._lock:
             self._unread += 1
             self._later += protocol.encode(name, payload)
-            if not later or len(self._later) > CHUNK:
+            full = self._unread >= MAX_UNREAD
+            if full or not later or len(self._later) > CHUNK:
                 self._deliver(b"")
-            if self._unread >= MAX_UNREAD:
+            if full:
                 self._skip_replies()
 
     def _skip_replies(self) -> None:

@@ -282,14 +282,14 @@ def re_reader(
     return read(item_re, stream, size, url, output_tail, read_buffer_size)
 
 
-def old_netstr_reader(stream: Any, size: int | None, url: str, head: bytes = b"") -> Iterator[tuple[Any, Any]]:
-    """The pairs of a stream in the old netstring format (reference 8.7.1).
+def old_netstr_reader(stream: Any, size: int | None, url: str, params: Any = None) -> Iterator[tuple[Any, Any]]:
+    """The pairs of a stream in the old netstring format (reference 8.7.1). `params` has no effect.
 
     Raises ValueError without a size, DataError for damaged data.
     """
     if size is None:
         raise ValueError("Content-length must be defined")
-    return netstring.decode(stream, size, url, head)
+    return netstring.decode(stream, size, url)
 
 
 # Outputs

@@ -390,7 +390,9 @@ def test_errors_that_do_not_pass_end_the_job(start: str, tmp_path: Path, kind: s
             assert f"failed {limit + 1} times" in str(caught.value)
         assert kind in traceback(caught.value)
         events = [text for _, (_, _, text) in job.events()]
-        assert f"Task map:0 failed {limit + 1} times. At most {limit} failures are allowed." in events
+        limit_text = f"Task map:0 failed {limit + 1} times. At most {limit} failures are allowed."
+        assert f"ERROR: [map:0] {limit_text}" in events
+        assert job.jobinfo()["pipeline"][0] == ["map", 0, 1, 0, 0, limit + 1]
         assert job.jobinfo()["active"] == "dead"
     assert len(os.listdir(tmp_path)) == limit + 1
 
