@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
@@ -58,7 +60,9 @@ def demo(**cluster: Any) -> None:
     """Count the words of the Python standard library's own sources."""
     from discolocal.demo import main as run_demo
 
-    raise SystemExit(run_demo(**cluster))
+    with _errors_shown():
+        status = run_demo(**cluster)
+    raise SystemExit(status)
 
 
 @main.command()
@@ -73,7 +77,7 @@ def demo(**cluster: Any) -> None:
     type=(str, str),
     multiple=True,
     metavar="NAME VALUE",
-    help="A job parameter, as text.",
+    help="A job parameter. VALUE is a Python literal such as 3, True or ['a'], or else text.",
 )
 @_cluster_options
 def run(
@@ -89,10 +93,10 @@ def run(
     Modules of the working directory are found. Without INPUTS the urls are read from standard input, if the class
     does not name them itself.
     """
-    from discolocal import DiscoError, LocalCluster
+    from discolocal import LocalCluster
 
     job = _job_class(job_class)
-    arguments: dict[str, Any] = dict(parameters)
+    arguments: dict[str, Any] = {key: _value(text) for key, text in parameters}
     if inputs:
         arguments["input"] = list(inputs)
     elif getattr(job, "input", None) is None:
@@ -101,12 +105,29 @@ def run(
         arguments["name"] = name
     if partitions is not None:
         arguments["partitions"] = partitions
+    with _errors_shown(), LocalCluster(**cluster) as local:
+        _print_records(local.run(job, **arguments))
+
+
+@contextmanager
+def _errors_shown() -> Iterator[None]:
+    """Show what can go wrong with a job as an error of the command, with the traceback of the task that failed."""
+    from discolocal.error import DiscoError, PortabilityWarning, RemoteTraceback
+
     try:
-        with LocalCluster(**cluster) as local:
-            _print_records(local.run(job, **arguments))
-    except (DiscoError, TypeError) as error:
+        yield
+    except (DiscoError, PortabilityWarning, OSError, TypeError, ValueError) as error:
         cause = error.__cause__
-        raise click.ClickException(f"{error}{cause if cause is not None else ''}") from error
+        text = str(error) or type(error).__name__
+        raise click.ClickException(f"{text}{cause}" if isinstance(cause, RemoteTraceback) else text) from error
+
+
+def _value(text: str) -> Any:
+    """The value of a Python literal; any other text as it is."""
+    try:
+        return ast.literal_eval(text)
+    except (MemoryError, RecursionError, SyntaxError, TypeError, ValueError):
+        return text
 
 
 def _print_records(records: Any) -> None:

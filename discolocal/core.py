@@ -1,17 +1,20 @@
-"""Reading the results of jobs (reference 8.13)."""
+"""Reading what jobs leave: their results and their profiles (reference 8.13)."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from discolocal.error import DataError, DiscoError
+from discolocal.error import DataError, DiscoError, JobError
 from discolocal.schemes import scheme_dir, scheme_disco, scheme_of
 from discolocal.worker.inputs import Input
 from discolocal.worker.task_io import StreamCombiner, chain_reader, task_input_stream
 
-__all__ = ["result_iterator"]
+if TYPE_CHECKING:
+    from pstats import Stats
+
+__all__ = ["profile_stats", "result_iterator"]
 
 Urls = str | Iterable[Any]
 
@@ -75,3 +78,32 @@ def _index(replicas: list[str]) -> Iterator[str]:
             yield line.url
         return
     raise error if error is not None else DataError("No url of an index", replicas)
+
+
+def profile_stats(directories: list[str], mode: str = "") -> Stats:
+    """Return the profiles of a job's tasks, merged, sorted by cumulative time and without directories of files.
+
+    Parameters: `directories` the paths of the job homes on all nodes; `mode` the stage, or how its name begins
+    ("": all stages). The job must have run with ``profile=True`` (reference 8.13).
+    Raises JobError when there is no profile, DataError when one is damaged.
+    """
+    from glob import escape, glob
+    from pstats import Stats
+
+    # <hh>/<uid>/profile-<uid>: nothing that a job might call a profile of its own.
+    found = [path for home in directories for path in glob(f"{escape(home)}/*/*/profile-{escape(mode)}*")]
+    paths = sorted(path for path in found if os.path.basename(path) == f"profile-{_parent(path)}")
+    if not paths:
+        job = os.path.basename(directories[0].rstrip("/")) if directories else ""
+        raise JobError(job, "No profile data")
+    stats = Stats()
+    for path in paths:
+        try:
+            stats.add(path)
+        except (AttributeError, EOFError, OSError, TypeError, ValueError) as error:
+            raise DataError(f"Not a profile: {type(error).__name__}: {error}", path) from error
+    return stats.strip_dirs().sort_stats("cumulative")
+
+
+def _parent(path: str) -> str:
+    return os.path.basename(os.path.dirname(path))

@@ -6,7 +6,6 @@ A `Job` knows its parameters and its worker; the worker turns them into a job pa
 
 from __future__ import annotations
 
-import re
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,14 +13,13 @@ from discolocal.error import DiscoError, JobError
 from discolocal.task import jobdata
 from discolocal.wire.jobpack import JobPack
 from discolocal.worker.classic.worker import Worker as ClassicWorker
-from discolocal.worker.client import check_arguments
+from discolocal.worker.client import check_arguments, strictly
+from discolocal.worker.serving import short_repr
 
 if TYPE_CHECKING:
     from discolocal.worker import Worker as BaseWorker
 
 __all__ = ["Job", "JobPack"]
-
-_UNIQUE = re.compile(r"@[0-9a-f]+:[0-9a-f]+:[0-9a-f]+$")
 
 
 class Job:
@@ -54,6 +52,9 @@ class Job:
         "wait",
     )
 
+    #: Names that no job parameter may have: what they mean is fixed.
+    reserved_names: ClassVar[frozenset[str]]
+
     name: str
     master: Any
     worker: BaseWorker | None
@@ -75,9 +76,8 @@ class Job:
         if settings is not None:
             raise DiscoError("settings are those of a client of a real master, which is not supported: leave them out")
         if name is not None:
-            self.name = name
-        self.master = master
-        self.worker = worker
+            vars(self)["name"] = name
+        vars(self).update(master=master, worker=worker)
         check_arguments(self._worker(), self, parameters)
         vars(self).update(parameters)
 
@@ -107,20 +107,24 @@ class Job:
         `jobargs` are job parameters, `input` above all. Does not wait: `job.wait()` does. Raises
         TypeError for an unknown parameter, DiscoError for input that cannot be packed.
         """
-        self.name = self._master().submit(self, **jobargs).name
+        # Not by assignment: a job may be a frozen dataclass.
+        vars(self)["name"] = self._master().submit(self, **jobargs).name
         return self
 
     def pack(self, **jobargs: Any) -> JobPack:
         """Return the job pack that `run(**jobargs)` would submit (reference 1). Raises as `run`."""
         worker = self._worker()
         if self.worker is None:
-            self.worker = worker
+            vars(self)["worker"] = worker
         jobdict = worker.jobdict(self, **jobargs)
-        # A job that ran before carries the unique name of that run; the next run gets its own.
-        jobdict["prefix"] = _UNIQUE.sub("", jobdict["prefix"])
         envs = worker.jobenvs(self, **jobargs)
         home = worker.jobhome(self, **jobargs)
         return JobPack(1, jobdict, envs, home, jobdata(self, jobargs))
+
+    def _pack(self, jobargs: dict[str, Any], strict: bool) -> JobPack:
+        """`pack(**jobargs)`; with `strict` its first PortabilityWarning is raised instead of shown."""
+        with strictly(strict):
+            return self.pack(**jobargs)
 
     def _ask(self, name: str, *args: Any, **kwargs: Any) -> Any:
         """Call a method of the master that takes the job's name first."""
@@ -135,4 +139,14 @@ class Job:
             return master
         if master is None:
             raise JobError(self, "it has no master: use Job(master=LocalCluster()) or LocalCluster().run(job)")
-        raise JobError(self, f"master={master!r}: only a LocalCluster is supported as master")
+        raise JobError(self, f"master={short_repr(master)}: only a LocalCluster is supported as master")
+
+
+Job.reserved_names = frozenset(dir(Job)) | {
+    *Job.proxy_functions,
+    "disco",
+    "master",
+    "reserved_names",
+    "settings",
+    "worker",
+}

@@ -18,8 +18,17 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 PROTOCOL = 5
-_lock = threading.Lock()
 _stdlib = os.path.dirname(os.path.realpath(os.__file__)) + os.sep
+_lock = threading.Lock()
+
+
+def _forked() -> None:
+    """Renew the lock in a child process: another thread of its parent may have held it, and is not there any more."""
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 def is_local(module: ModuleType | None) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from itertools import chain, groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -211,6 +212,20 @@ def save_oob(host: Any, name: str, key: str, value: Any, ddfs_token: str | None 
 def load_oob(host: Any, name: str, key: str, ddfs_token: str | None = None) -> Any:
     """Read an out-of-band result (reference 7.5): needs DDFS, so DiscoError."""
     raise DiscoError(f"load_oob({key!r}): out-of-band results need DDFS, which a local cluster does not have")
+
+
+# Warnings
+
+
+def callers_level() -> int:
+    """The `stacklevel` with which `warnings.warn`, in the function that asks, points into the user's own code.
+
+    That is the first frame outside of this package, or the outermost one where there is none.
+    """
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and f"{frame.f_globals.get('__name__', '')}.".startswith("discolocal."):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 # Sorting

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from discolocal.cluster import store
 from discolocal.cluster.grouping import DataOutput, Output
 from discolocal.cluster.orders import TaskEnd, TaskEvent, TaskOrder
+from discolocal.error import DiscoError
 from discolocal.wire import event as texts
 from discolocal.wire import names
 from discolocal.wire.protocol import FrameError, FrameParser
@@ -59,6 +60,14 @@ class TaskRun:
 
     def feed(self, data: bytes) -> bytes:
         """Take bytes of the worker and return the bytes to answer; sets `end` when the task has ended."""
+        try:
+            return self._feed(data)
+        except Exception as error:  # the task must get an end, and the node go on
+            text = f"the node could not go on with the task: {type(error).__name__}: {error}"
+            self._finish("fatal" if isinstance(error, DiscoError) else "error", text)
+            return b""
+
+    def _feed(self, data: bytes) -> bytes:
         self._parser.feed(data)
         replies = []
         while self.end is None and not self._broken:
@@ -124,6 +133,11 @@ class TaskRun:
         words = [line for line in said.splitlines()[1:] if line.strip()]
         headline = describe_exit(exit_code) + (f"; its last words: {words[0][:200]}" if words else "")
         self._finish("error", f"{headline}\n{said}")
+
+    def failed(self, text: str) -> None:
+        """The task cannot go on for a reason that its worker does not know."""
+        if self.end is None:
+            self._finish("error", text)
 
     def killed(self) -> None:
         """The master asked for the end of this attempt."""

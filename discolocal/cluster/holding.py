@@ -61,7 +61,8 @@ class Holding:
     def _remove(self) -> None:
         if self.temporary:
             shutil.rmtree(self.root, ignore_errors=True)
-            watcher.forget_root(self.root)
+            if not os.path.lexists(self.root):
+                watcher.forget_root(self.root)  # else it tries again when this process is gone
             schemes.data_roots.remove(store.data_dir(self.root))
 
 

@@ -36,7 +36,7 @@ def execute_task(order: TaskOrder, on_event: Callable[[TaskEvent], None]) -> Tas
     home = store.prepare_home(order)
     run = TaskRun(order, home, on_event)
     with _directory:
-        before, path = os.getcwd(), list(sys.path)
+        before, path = os.open(".", os.O_RDONLY), list(sys.path)  # a descriptor: it may have been deleted
         os.chdir(home)
         # Relative entries of the import path mean the directory that the job was submitted in.
         sys.path[:] = order.job.sys_path
@@ -46,7 +46,8 @@ def execute_task(order: TaskOrder, on_event: Callable[[TaskEvent], None]) -> Tas
             run.worker_gone(error.code if isinstance(error.code, int) else int(error.code is not None), b"")
         finally:
             sys.path[:] = path
-            os.chdir(before)
+            os.fchdir(before)
+            os.close(before)
     if run.end is None:
         run.worker_gone(0, b"")
     assert run.end is not None

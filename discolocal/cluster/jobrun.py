@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from typing import Any
 
 from discolocal.cluster.events import EventLog
 from discolocal.cluster.orders import JobOrder, TaskEnd, TaskEvent, TaskOrder
@@ -103,9 +104,10 @@ class JobRun:
     def _settle(self) -> None:
         """When the job is over and its last worker gone, write the events and wake those who wait."""
         if self.state.status != "active" and not self.running and not self._over:
-            self.log.flush()
             self._over = True
             self._changed.notify_all()
+            self.log.close()
+            self.state.forget_tasks()
 
     def ended_attempt(self, end: TaskEnd) -> list[Work]:
         """Feed the end of an attempt."""
@@ -125,7 +127,9 @@ class JobRun:
 
         Under `strict` a portability warning ends the job."""
         _, taskid, run = event.key
-        task = self.state.tasks[taskid]
+        task = self.state.tasks.get(taskid)
+        if task is None:
+            return []
         self.log.add(host, texts.task_event(event.type, task.stage, taskid, event.text))
         if event.type != "MSG":
             return []
@@ -144,6 +148,29 @@ class JobRun:
         with self._changed:
             self.running.clear()
         self.feed(KillAsked(text))
+
+    def failure(self) -> JobError | None:
+        """A JobError that says why the job failed, a new one each time; None if it did not fail."""
+        if self.error is None:
+            return None
+        error = JobError(self.error.job, self.error.message)
+        error.__cause__ = self.error.__cause__
+        return error
+
+    def stage_results(self, stage: str) -> list[list[str]] | None:
+        """The result urls of a finished stage, None while it runs or if it is unknown."""
+        with self._changed:
+            return self.state.stage_results(stage)
+
+    def counts(self) -> list[list[Any]]:
+        """Rows (stage, pending, waiting, running, done, failed) as in jobinfo (5.2)."""
+        with self._changed:
+            return [list(row) for row in self.state.counts()]
+
+    def hosts(self) -> list[str]:
+        """The nodes that run its tasks, one entry a task."""
+        with self._changed:
+            return list(self.running.values())
 
     def take_warnings(self) -> list[PortabilityWarning]:
         """Return the portability warnings of tasks that nobody took yet; each code comes once a job."""

@@ -46,8 +46,8 @@ class Launched(Protocol):
     def wait(self) -> int:
         """Wait for its end and return the exit code."""
 
-    def log_tail(self, size: int) -> bytes:
-        """The last `size` bytes of what it wrote to descriptors 1 and 2."""
+    def log_tail(self, size: int) -> tuple[int, bytes]:
+        """What it wrote to descriptors 1 and 2: how many bytes are left out at the beginning, and the last `size`."""
 
     def close(self) -> None:
         """Close the node's descriptors."""
@@ -76,6 +76,7 @@ class _Record(NamedTuple):
     """What a forked worker needs before it can speak the protocol."""
 
     home: str
+    environ: dict[str, str]
     envs: dict[str, str]
     sys_path: tuple[str, ...]
     data_roots: tuple[str, ...]
@@ -124,11 +125,19 @@ class ForkedWorker:
         else:
             if pid:
                 self._status = os.waitstatus_to_exitcode(status)
+                # What it started may have outlived it; its group's number is not given away before they end.
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(self.pid, signal.SIGKILL)
 
-    def log_tail(self, size: int) -> bytes:
+    def log_tail(self, size: int) -> tuple[int, bytes]:
         """See `Launched`."""
         end = os.fstat(self._log_fd).st_size
-        return os.pread(self._log_fd, size, max(0, end - size)) if end else b""
+        start = max(0, end - size)
+        data = os.pread(self._log_fd, size, start) if end else b""
+        if start:
+            cut = data.find(b"\n") + 1
+            start, data = start + cut, data[cut:]
+        return start, data
 
     def close(self) -> None:
         """See `Launched`."""
@@ -150,7 +159,7 @@ class Fork:
 
     def start(self, order: TaskOrder, home: str) -> ForkedWorker:
         """Give the task to the spare worker, or to a new one."""
-        record = pickle.dumps(_Record(home, order.job.envs, order.job.sys_path, order.job.roots))
+        record = pickle.dumps(_Record(home, order.job.environ, order.job.envs, order.job.sys_path, order.job.roots))
         data = _LENGTH.pack(len(record)) + record
         spare, self._spare = self._spare, None
         if spare is not None:
@@ -181,10 +190,17 @@ class Fork:
             self._spare = None
 
     def _fork(self) -> ForkedWorker:
-        child_read, write_fd = os.pipe()
-        read_fd, child_write = os.pipe()
-        log_fd = _unlinked_file()
-        pid = os.fork()
+        fds: list[int] = []
+        try:
+            fds += os.pipe()
+            fds += os.pipe()
+            fds.append(_unlinked_file())
+            pid = os.fork()
+        except OSError:
+            for fd in fds:
+                os.close(fd)
+            raise
+        child_read, write_fd, read_fd, child_write, log_fd = fds
         if pid == 0:
             _child(child_read, child_write, log_fd, self._die_with_parent)
         os.close(child_read)
@@ -274,6 +290,8 @@ def _read_record(fd: int) -> _Record | None:
 
 def _work(record: _Record, read_fd: int, write_fd: int) -> int:
     os.chdir(record.home)
+    os.environ.clear()
+    os.environ.update(record.environ)
     os.environ.update(record.envs)
     sys.path[:] = record.sys_path
     schemes.data_roots[:] = record.data_roots

@@ -12,24 +12,28 @@ from __future__ import annotations
 import copy
 import os
 import random
-import sys
 import tempfile
 import time
 import warnings
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from discolocal.cluster import store, submission
+from discolocal.cluster import progress, store, submission
 from discolocal.cluster.holding import Holding
 from discolocal.cluster.jobrun import JobRun
 from discolocal.cluster.results import Results, ResultUrls
 from discolocal.cluster.submission import Site
-from discolocal.error import DiscoError, JobError, PortabilityWarning
+from discolocal.core import profile_stats
+from discolocal.error import DiscoError, JobError
 from discolocal.job import Job
+from discolocal.util import callers_level
 from discolocal.wire.jobpack import JobPack
 from discolocal.wire.packcheck import JobInfo
+
+if TYPE_CHECKING:
+    from pstats import Stats
 
 STARTS = ("fork", "inline")
 _NODE = "node"
@@ -80,6 +84,7 @@ class LocalCluster:
         ):
             if not isinstance(number, int) or isinstance(number, bool) or number < least:
                 raise ValueError(f"{name}={number!r}: must be an int of at least {least}")
+        _check_types(root, seed, strict, keep, progress)
         self.nodes = [f"{_NODE}{number}" for number in range(1, count + 1)]
         self.workers_per_node = workers_per_node
         self.start = start
@@ -152,7 +157,21 @@ class LocalCluster:
         `__cause__` has the traceback of the task. Ctrl-C ends the job and its files.
         """
         handle = self.submit(job, **jobargs)
-        return Results(handle, self._wait(handle.name, None))
+        try:
+            return Results(handle, self._wait(handle.name, None))
+        except Exception:
+            raise
+        except BaseException as error:
+            self._interrupted(handle.name, error)
+            raise
+
+    def _interrupted(self, jobname: str, error: BaseException) -> None:
+        """The caller does not wait for the job any more (Ctrl-C): end it and delete its files."""
+        run = self._jobs.get(jobname)
+        if run is not None:
+            self._holding.executor.kill(run, f"interrupted by {type(error).__name__}")
+            run.wait(5)
+            self._drop(run)
 
     def submit(self, job: Job | type[Job] | bytes | str | os.PathLike[str], **jobargs: Any) -> Job:
         """Start a job and return it with its unique name, without waiting (inline: after it has ended).
@@ -163,32 +182,23 @@ class LocalCluster:
             raise DiscoError("This cluster is closed: make a new LocalCluster")
         if self._holding.foreign:
             raise DiscoError("This cluster belongs to the parent process: make a new LocalCluster in this one")
-        if isinstance(job, type):
+        if isinstance(job, type) and issubclass(job, Job):
             job = job()
         if isinstance(job, Job):
             handle = copy.copy(job)
-            pack = self._pack(job, jobargs)
+            pack = job._pack(jobargs, self.strict).dumps()
         else:
-            if jobargs:
-                raise TypeError(f"a job pack takes no parameters: {', '.join(jobargs)}")
-            pack = bytes(job) if isinstance(job, (bytes, bytearray)) else Path(job).read_bytes()
             handle = Job()
+            pack = _pack_bytes(job, jobargs)
         run = submission.job_run(pack, self._site)
-        handle.name = run.name
-        handle.master = self
+        vars(handle).update(name=run.name, master=self)
         self._jobs[run.name] = run
         try:
             self._holding.executor.submit(run)
-        except BaseException:
-            self._drop(run)
+        except BaseException as error:
+            self._interrupted(run.name, error)
             raise
         return handle
-
-    def _pack(self, job: Job, jobargs: dict[str, Any]) -> bytes:
-        with warnings.catch_warnings():
-            if self.strict:
-                warnings.simplefilter("error", PortabilityWarning)
-            return job.pack(**jobargs).dumps()
 
     def wait(
         self,
@@ -206,16 +216,23 @@ class LocalCluster:
         """
         if poll_interval < 0:
             raise ValueError(f"poll_interval={poll_interval!r}: must not be negative")
-        if show:
-            self._show(jobname, timeout)
-        urls = self._wait(jobname, timeout)
+        jobname = getattr(jobname, "name", jobname)
+        end = None if timeout is None else time.monotonic() + timeout
+        try:
+            if show:
+                self._show(jobname, end)
+            urls = self._wait(jobname, None if end is None else max(0.0, end - time.monotonic()))
+        except Exception:
+            raise
+        except BaseException as error:
+            self._interrupted(jobname, error)
+            raise
         if clean:
             self.clean(jobname)
         return urls
 
-    def _show(self, jobname: str, timeout: float | None) -> None:
+    def _show(self, jobname: str, end: float | None) -> None:
         """Print events until the job ends or the time is over."""
-        end = None if timeout is None else time.monotonic() + timeout
         run = self._run_of(jobname)
         offset = 0
         while True:
@@ -227,24 +244,16 @@ class LocalCluster:
                 return
 
     def _wait(self, jobname: str, timeout: float | None) -> ResultUrls:
-        from discolocal.cluster import progress
-
         run = self._run_of(jobname)
-        try:
-            if timeout is None and self.start != "inline" and progress.wanted(self.progress):
-                progress.watch(run)
-            ended = run.wait(timeout)
-        except BaseException as error:
-            self._holding.executor.kill(run, f"interrupted by {type(error).__name__}")
-            run.wait(5)
-            self.purge(jobname)
-            raise
+        if timeout is None and progress.wanted(self.progress):
+            progress.watch(run)
+        if not run.wait(timeout):
+            raise JobError(jobname, "Timeout: it is not done yet")
+        failure = run.failure()
+        if failure is not None:
+            raise failure
         for warning in run.take_warnings():
-            warnings.warn(warning, stacklevel=_callers_level())
-        if not ended:
-            raise JobError(jobname, f"Timeout: it is not done after {timeout} seconds")
-        if run.error is not None:
-            raise run.error.with_traceback(None)
+            warnings.warn(warning, stacklevel=callers_level())
         return ResultUrls(run.results, self)
 
     def _run_of(self, jobname: str) -> JobRun:
@@ -269,7 +278,7 @@ class LocalCluster:
 
     def stageresults(self, jobname: str, stage: str = "map") -> list[list[str]]:
         """Return the result urls of a finished stage. Raises DiscoError while it runs or if it is unknown."""
-        urls = self._run_of(jobname).state.stage_results(stage)
+        urls = self._run_of(jobname).stage_results(stage)
         if urls is None:
             raise DiscoError(f"Stage {stage} of {jobname} is unknown or not finished")
         return ResultUrls(urls, self)
@@ -285,11 +294,11 @@ class LocalCluster:
         return {
             "timestamp": time.strftime("%Y/%m/%d %H:%M:%S", time.localtime(run.timestamp)),
             "active": self._status(run),
-            "pipeline": [list(row) for row in run.state.counts()],
+            "pipeline": run.counts(),
             "results": [url for urls in run.results for url in urls],
             "inputs": [url for item in info.inputs for url in item.urls],
             "worker": info.worker,
-            "hosts": list(run.running.values()),
+            "hosts": run.hosts(),
             "owner": info.owner,
         }
 
@@ -298,12 +307,33 @@ class LocalCluster:
         with open(self._run_of(jobname).order.jobfile, "rb") as file:
             return JobPack.load(file)
 
+    def profile_stats(self, jobname: str, mode: str = "") -> Stats:
+        """Return the merged profiles of a job that ran with `profile=True` (reference 8.13).
+
+        `mode` is a stage, or how its name begins. Raises JobError when there is no profile.
+        """
+        run = self._run_of(jobname)
+        return profile_stats([store.job_home(self.data, node, run.name) for node in self.nodes], mode)
+
+    def oob_get(self, jobname: str, key: str) -> bytes:
+        """Raise DiscoError: out-of-band results need DDFS, which a local cluster does not have."""
+        raise DiscoError(f"oob_get({key!r}): out-of-band results need DDFS, which a local cluster does not have")
+
+    def oob_list(self, jobname: str) -> list[str]:
+        """Raise DiscoError, as `oob_get`."""
+        raise DiscoError("oob_list: out-of-band results need DDFS, which a local cluster does not have")
+
     def joblist(self) -> list[tuple[float, str, str]]:
         """Return (submission time in seconds, status, name) of the jobs, newest first."""
-        return [(run.timestamp, self._status(run), run.name) for run in reversed(self._jobs.values())]
+        return [(run.timestamp, self._status(run), run.name) for run in list(self._jobs.values())[::-1]]
 
     def nodeinfo(self) -> dict[str, dict[str, Any]]:
-        """Return for each node how many tasks it runs, how many it may run, and the pid of its process."""
+        """Return for each node how many tasks it runs, how many it may run, and the pid of its process.
+
+        Raises DiscoError when the cluster is closed: its nodes are gone.
+        """
+        if self.closed:
+            raise DiscoError("This cluster is closed: it has no nodes any more")
         tasks, pids = self._holding.executor.tasks, self._holding.executor.pids()
         return {n: {"tasks": tasks[n], "max_workers": self.workers_per_node, "pid": pids[n]} for n in self.nodes}
 
@@ -312,35 +342,58 @@ class LocalCluster:
         return list(self._holding.executor.worker_pids())
 
     def kill(self, jobname: str) -> None:
-        """End a job and wait until its workers are gone; a job that has ended stays as it is (reference 4.5)."""
-        run = self._run_of(jobname)
-        if not run.ended:
+        """End a job and wait until its workers are gone; no error if it has ended or is unknown (reference 4.5)."""
+        run = self._jobs.get(getattr(jobname, "name", jobname))
+        if run is not None and not run.ended:
             self._holding.executor.kill(run, "Status dead: the job was killed")
             run.wait(5)
 
     def clean(self, jobname: str) -> None:
-        """End a job and forget it; the nodes keep its files (reference 4.5)."""
-        run = self._run_of(jobname)
+        """End a job and forget it; the nodes keep its files (reference 4.5). An unknown job is no error."""
         self.kill(jobname)
-        store.remove_job(self.data, self.nodes, run.name, master_only=True)
-        self._jobs.pop(run.name, None)
+        run = self._jobs.pop(getattr(jobname, "name", jobname), None)
+        if run is not None:
+            store.remove_job(self.data, self.nodes, run.name, master_only=True)
 
     def purge(self, jobname: str) -> None:
-        """End a job, forget it and delete all its files, results too (at once, unlike reference 4.5)."""
-        run = self._run_of(jobname)
+        """End a job, forget it and delete all its files, results too (at once, unlike reference 4.5).
+
+        An unknown job is no error.
+        """
         self.kill(jobname)
-        self._drop(run)
+        run = self._jobs.get(getattr(jobname, "name", jobname))
+        if run is not None:
+            self._drop(run)
 
     def _drop(self, run: JobRun) -> None:
         store.remove_job(self.data, self.nodes, run.name)
         self._jobs.pop(run.name, None)
 
 
-def _callers_level() -> int:
-    """The `stacklevel` at which a warning of the calling function points into the user's own code."""
-    level = 2
-    frame = sys._getframe(2)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("discolocal."):
-        frame = frame.f_back
-        level += 1
-    return level
+
+def _pack_bytes(job: object, jobargs: dict[str, Any]) -> bytes:
+    """The bytes of a job pack that was given as such or as a path."""
+    if jobargs:
+        raise TypeError(f"a job pack takes no parameters: {', '.join(jobargs)}")
+    if isinstance(job, (bytes, bytearray)):
+        return bytes(job)
+    if not isinstance(job, (str, os.PathLike)):
+        raise TypeError(f"cannot run {job!r}: a job is a Job, a Job class, or a job pack as bytes or as its path")
+    try:
+        return Path(job).read_bytes()
+    except OSError as error:
+        raise DiscoError(f"The job pack {os.fspath(job)!r} cannot be read: {error.strerror}") from error
+
+
+def _check_types(root: object, seed: object, strict: object, keep: object, progress: object) -> None:
+    """Raise ValueError for parameters of LocalCluster of another type than documented."""
+    if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool)):
+        raise ValueError(f"seed={seed!r}: must be an int")
+    for name, value in (("strict", strict), ("keep", keep), ("progress", progress)):
+        if not isinstance(value, bool) and not (name == "progress" and value is None):
+            raise ValueError(f"{name}={value!r}: must be True or False")
+    if root is not None:
+        if not isinstance(root, (str, os.PathLike)) or not os.fspath(root):
+            raise ValueError(f"root={root!r}: must be the path of a directory")
+        if os.path.exists(root) and not os.path.isdir(root):
+            raise ValueError(f"root={os.fspath(root)!r}: is not a directory")

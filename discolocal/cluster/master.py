@@ -28,6 +28,7 @@ from discolocal.cluster.transitions import Cancel, KillAsked, NodeLost, TaskAssi
 from discolocal.error import DiscoError
 
 _KILL_PATIENCE = 0.5  # seconds that a node has to stop a task before it is ended itself
+_START_PATIENCE = 30.0  # seconds that a node has to start a worker
 _FALSE_STARTS = 3  # nodes that end before they serve: then something is wrong that a new process does not mend
 
 
@@ -38,6 +39,7 @@ class _Attempt:
         self.job = job
         self.host = host
         self.pid: int | None = None
+        self.cancelled = False
 
 
 class Master:
@@ -49,7 +51,6 @@ class Master:
     def __init__(self, names: Sequence[str], workers: int, seed: int) -> None:
         self._names = list(names)
         self._workers = workers
-        self._nodes: list[NodeProcess] = pool.acquire(len(names), workers)
         self._scheduler = Scheduler(names, workers, seed)
         self._jobs: dict[str, JobRun] = {}
         self._attempts: dict[Key, _Attempt] = {}
@@ -61,24 +62,26 @@ class Master:
         os.set_blocking(self._wake_write, False)
         self._selector.register(self._wake_read, selectors.EVENT_READ, None)
         self._watched: dict[int, tuple[int, int]] = {}
-        for number in range(len(names)):
-            self._watch(number)
         self._stop = False
         self._false_starts = 0
         self._then: Callable[[], None] = lambda: None
+        self._gone = "is closed"
         self._lock = threading.Lock()  # between `_tell` and the end of the thread
+        self._nodes: list[NodeProcess] = pool.acquire(len(names), workers)
+        for number in range(len(names)):
+            self._watch(number)
         self._thread = threading.Thread(target=self._run, name="discolocal-master", daemon=True)
         self._thread.start()
 
     def submit(self, job: JobRun) -> None:
-        """Start a job; returns at once. Raises DiscoError if the nodes are gone for good."""
-        if not self._thread.is_alive():
-            raise DiscoError("This cluster has lost its nodes: make a new LocalCluster")
-        self._tell(lambda: self._submit(job))
+        """Start a job; returns at once. Raises DiscoError if the cluster was closed or lost its nodes for good."""
+        if not self._tell(lambda: self._submit(job)):
+            raise DiscoError(f"This cluster {self._gone}: make a new LocalCluster")
 
     def kill(self, job: JobRun, text: str) -> None:
         """End a job; returns at once (wait on the job for its workers to be gone)."""
-        self._tell(lambda: self._do(job, job.feed(KillAsked(text))))
+        if not self._tell(lambda: self._do(job, job.feed(KillAsked(text)))):
+            job.crashed(text)  # nothing of it can run any more
 
     def close(self) -> None:
         """End all jobs, give the nodes back and end the thread. Safe to call twice."""
@@ -104,13 +107,15 @@ class Master:
         """The pids of the workers that run tasks now."""
         return [attempt.pid for attempt in list(self._attempts.values()) if attempt.pid is not None]
 
-    def _tell(self, command: Callable[[], None]) -> None:
+    def _tell(self, command: Callable[[], None]) -> bool:
+        """Have the master's thread call `command`; False when that thread has ended."""
         with self._lock:
             if self._wake_write < 0:
-                return
+                return False
             self._commands.append(command)
             with contextlib.suppress(BlockingIOError):
                 os.write(self._wake_write, b"x")
+            return True
 
     def _close(self) -> None:
         self._stop = True
@@ -125,24 +130,29 @@ class Master:
                 self._turn()
         except BaseException as error:
             # A fault of this library: whoever waits must hear of it.
+            self._gone = "has lost its nodes"
+            self._end_thread(f"the cluster failed: {type(error).__name__}: {error}")
             pool.discard(self._nodes)
-            self._crash(error)
             if not isinstance(error, DiscoError):
                 raise
         else:
+            self._end_thread("the cluster was closed")
             pool.release(self._nodes, self._workers)
         finally:
-            with self._lock:
-                os.close(self._wake_read)
-                os.close(self._wake_write)
-                self._wake_write = -1
             self._selector.close()
             self._then()
 
-    def _crash(self, error: BaseException) -> None:
-        jobs = {job.name: job for job in (*self._jobs.values(), *(a.job for a in self._attempts.values()))}
-        for job in jobs.values():
-            job.crashed(f"the cluster failed: {type(error).__name__}: {error}")
+    def _end_thread(self, why: str) -> None:
+        """Take no more commands, and end the jobs of those that came too late."""
+        with self._lock:
+            os.close(self._wake_read)
+            os.close(self._wake_write)
+            self._wake_write = -1
+        self._stop = True
+        while self._commands:
+            self._commands.popleft()()
+        for job in {id(j): j for j in (*self._jobs.values(), *(a.job for a in self._attempts.values()))}.values():
+            job.crashed(why)
 
     def _turn(self) -> None:
         """Place what can be placed, then wait for something to happen and handle it."""
@@ -192,6 +202,8 @@ class Master:
             messages = self._nodes[number].receive()
         except LinkClosed:
             return False
+        if self._nodes[number].ready:
+            self._false_starts = 0
         for message in messages:
             self._take(message)
         return True
@@ -205,6 +217,8 @@ class Master:
                 self._do(attempt.job, attempt.job.said(message, attempt.host))
             case WorkerStarted():
                 attempt.pid = message.pid
+                if not attempt.cancelled:
+                    self._deadlines.pop(message.key, None)
             case TaskEnd():
                 self._forget(message.key)
                 self._do(attempt.job, attempt.job.ended_attempt(message))
@@ -216,6 +230,9 @@ class Master:
         self._scheduler.release(key[0], attempt.host)
 
     def _submit(self, job: JobRun) -> None:
+        if self._stop:
+            job.crashed("the cluster was closed before the job started")
+            return
         self._jobs[job.name] = job
         self._scheduler.add_job(job.name, job.info.max_cores)
         self._do(job, job.begin())
@@ -229,6 +246,7 @@ class Master:
                 attempt = self._attempts.get(key)
                 if attempt is not None:
                     self._node(attempt.host).link.send(("kill", key))
+                    attempt.cancelled = True
                     self._deadlines[key] = time.monotonic() + _KILL_PATIENCE
         if job.state.status != "active":
             self._scheduler.remove_job(job.name)
@@ -245,6 +263,7 @@ class Master:
             job.started(order.taskid, order.run, placement.host)
             self._do(job, job.feed(TaskAssigned(order.taskid, order.run, placement.host)))
             self._node(placement.host).link.send(order)
+            self._deadlines[order.key] = time.monotonic() + _START_PATIENCE
 
     def _timeout(self) -> float | None:
         if not self._deadlines:

@@ -15,6 +15,7 @@ behind in the node from one task to the next.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import gc
 import importlib
 import os
@@ -22,6 +23,8 @@ import selectors
 import signal
 import socket
 import sys
+import time
+import traceback
 from typing import Any
 
 from discolocal.cluster import store
@@ -31,7 +34,7 @@ from discolocal.cluster.link import Link, LinkClosed
 from discolocal.cluster.orders import READY, Key, TaskEnd, TaskEvent, TaskOrder, WorkerStarted
 from discolocal.wire import event as texts
 
-_LOG_TAIL = 65536
+_LOG_TAIL = 1 << 20  # bytes of stray output that are passed on
 # What every task needs: imported once by the node, so that its forks have it.
 _PRELOADED = (
     "cloudpickle",
@@ -75,7 +78,7 @@ class Node:
         """Serve until the master is gone or says so."""
         try:
             self._link.send(READY)
-            self._launcher.prepare()
+            self._prepare()
             while True:
                 self._link.flush()
                 interest = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._link.wants_write else 0)
@@ -88,6 +91,11 @@ class Node:
             for running in list(self._tasks.values()):
                 running.worker.kill()
             self._launcher.close()
+
+    def _prepare(self) -> None:
+        """Fork the next worker; when that fails now, the next task tries again and can say so."""
+        with contextlib.suppress(OSError):
+            self._launcher.prepare()
 
     def _ready(self, fd: int, mask: int) -> None:
         if fd == self._link.fileno():
@@ -158,11 +166,15 @@ class Node:
             elif running.outbox:
                 self._write(running)
                 # The worker is busy with this answer: time to fork the next one.
-                self._launcher.prepare()
+                self._prepare()
         else:
             # End of file without DONE: the process is ending, or has closed its channel.
-            running.worker.kill()
-            self._gone(running, running.worker.wait())
+            status = _ends_soon(running.worker)
+            if status is None:
+                running.run.failed("the worker closed its connection to the node before its task was done")
+                self._end(running)
+            else:
+                self._gone(running, status)
 
     def _write(self, running: _Running) -> None:
         try:
@@ -198,7 +210,8 @@ class Node:
                 running.run.feed(data)
 
     def _gone(self, running: _Running, status: int) -> None:
-        running.run.worker_gone(status, running.worker.log_tail(_LOG_TAIL))
+        left_out, log = running.worker.log_tail(_LOG_TAIL)
+        running.run.worker_gone(status, (b"... (%d bytes left out)\n" % left_out if left_out else b"") + log)
         running.log_told = True
         self._end(running)
 
@@ -212,6 +225,8 @@ class Node:
         if end.kind == "done":
             self._link.send(end)  # the job can go on while the worker is put away
         worker.kill()
+        if end.kind != "done":
+            _ends_soon(worker)  # who hears of the end may delete the files of the job
         del self._tasks[end.key]
         for fd in (worker.read_fd, worker.write_fd):
             del self._by_fd[fd]
@@ -227,8 +242,10 @@ class Node:
         """Report what went to descriptors 1 and 2 past Python: it would end up in the protocol pipe (trap 45)."""
         end = running.run.end
         assert end is not None
-        log = running.worker.log_tail(_LOG_TAIL).decode("utf-8", "backslashreplace")
-        lines = [line for line in log.splitlines() if line.strip()]
+        left_out, log = running.worker.log_tail(_LOG_TAIL)
+        lines = [line for line in log.decode("utf-8", "backslashreplace").splitlines() if line.strip()]
+        if left_out:
+            lines.insert(0, f"... ({left_out} bytes of output left out here)")
         for line in lines:
             self._event(TaskEvent(end.key, "MSG", line))
         if lines and end.kind == "done":
@@ -243,6 +260,16 @@ class Node:
 
 class _Exit(Exception):
     """The master asked the node to end."""
+
+
+def _ends_soon(worker: Launched) -> int | None:
+    """The exit code of a worker that is about to end, None if it does not within half a second."""
+    for _ in range(100):
+        status = worker.poll()
+        if status is not None:
+            return status
+        time.sleep(0.005)
+    return None
 
 
 def _reaped(pid: int) -> bool:
@@ -263,15 +290,31 @@ def _warm_up() -> None:
     inject((), {})
 
 
-def main(fd: int) -> None:
-    """Be a node: serve the master on the inherited socket `fd`, then exit without clean-up of the interpreter."""
+def _low(fd: int) -> int:
+    """Move a descriptor to the lowest free number."""
+    moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
+    os.close(fd)
+    return moved
+
+
+def main(fd: int, sentinel: int) -> None:
+    """Be a node: serve the master on the inherited socket `fd`, then exit without clean-up of the interpreter.
+
+    `sentinel` is open as long as this process lives.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Low numbers, whatever the caller had open: a worker closes all descriptors of its node up to a limit.
+    fd, _ = _low(fd), _low(sentinel)
     _warm_up()
     link = Link(socket.socket(fileno=fd))
     gc.collect()
     gc.freeze()  # workers are forks: objects made so far are never looked at by their collectors
+    code = 1
     try:
         Node(link, Fork()).run()
+        code = 0
+    except BaseException:
+        traceback.print_exc()  # to the standard error of the caller: nobody else is left to tell
     finally:
-        sys.stdout.flush()
-        os._exit(0)
+        sys.stderr.flush()
+        os._exit(code)

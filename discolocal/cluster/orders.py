@@ -20,10 +20,9 @@ class JobOrder(NamedTuple):
     """What is the same for all tasks of a job.
 
     `jobfile` is the master's copy of the pack, `data` the cluster's DISCO_DATA, `roots` those of all clusters of
-    the client, whose results may be input; `master` its url;
-    `envs` the job's environment (1.6), `sys_path` the client's import path, `files` the members of
-    the job home that a node must unpack for workers started by `fork` or `inline`; `seed`, `strict`
-    and `start` are the cluster's.
+    this process, `master` its url; `environ` the caller's environment at submission, `envs` the job's own (1.6),
+    `sys_path` the client's import path, `files` the members of the job home that a node must unpack for workers
+    started by `fork` or `inline`; `seed`, `strict` and `start` are the cluster's.
     """
 
     jobname: str
@@ -31,6 +30,7 @@ class JobOrder(NamedTuple):
     data: str
     roots: tuple[str, ...]
     master: str
+    environ: dict[str, str]
     envs: dict[str, str]
     sys_path: tuple[str, ...]
     files: tuple[str, ...]

@@ -29,7 +29,8 @@ from discolocal.cluster.link import Link, LinkClosed
 from discolocal.cluster.orders import READY, import_path
 from discolocal.cluster.watcher import watcher
 
-_PROGRAM = "import sys; sys.path[:] = {path!r}; from discolocal.cluster.node import main; main({fd})"
+_PROGRAM = "import sys; sys.path[:] = {path!r}; from discolocal.cluster.node import main; main({fd}, {sentinel})"
+_IDLE_GROUPS = 2  # groups of nodes of one shape that wait for the next cluster; more are ended
 _HASH_SEED = 0x5EED  # any fixed number: the seeds of the nodes differ, and are the same in every run
 
 
@@ -41,7 +42,7 @@ class _NodePopen(_Popen):  # type: ignore[misc]
     def _launch(self, process: NodeProcess) -> None:
         self.sentinel, child_sentinel = os.pipe()
         fds = (process.child_socket.fileno(), child_sentinel)
-        program = _PROGRAM.format(path=import_path(), fd=fds[0])
+        program = _PROGRAM.format(path=import_path(), fd=fds[0], sentinel=fds[1])
         environment = {**os.environ, "PYTHONHASHSEED": str(_HASH_SEED + process.number)}
         command = [sys.executable, *util._args_from_interpreter_flags(), "-c", program]
         try:
@@ -149,7 +150,11 @@ class Pool:
             if not any(lent is group for lent in self._lent):
                 return
             self._lent = [lent for lent in self._lent if lent is not group]
-            self._idle.setdefault((len(group), workers), []).append(group)
+            idle = self._idle.setdefault((len(group), workers), [])
+            if len(idle) < _IDLE_GROUPS:
+                idle.append(group)
+                return
+        self.discard(group)
 
     def discard(self, group: list[NodeProcess]) -> None:
         """End nodes that cannot be used again."""

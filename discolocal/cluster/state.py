@@ -48,7 +48,16 @@ class _Stage:
         self.started = now
         self.tasks: list[Task] = []
         self.left = 0
+        self.results: list[list[str]] | None = None
+        self.summary: tuple[int, int, int, int, int] | None = None
         self.failed = 0
+
+    def counts(self) -> tuple[int, int, int, int, int]:
+        """Tasks (pending, waiting, running, done, failed attempts)."""
+        if self.summary is not None:
+            return self.summary
+        status = [task.status for task in self.tasks]
+        return 0, status.count("queued"), status.count("running"), status.count("done"), self.failed
 
 
 class JobState:
@@ -105,27 +114,22 @@ class JobState:
         """The url lists of a finished stage's outputs, or None while it runs or if it is unknown."""
         for known in self.stages:
             if known.name == stage and not known.left:
-                return _urls(known.tasks)
+                return known.results if known.results is not None else _urls(known.tasks)
         return None
 
     def counts(self) -> list[tuple[str, int, int, int, int, int]]:
         """Rows (stage, pending, waiting, running, done, failed) as in jobinfo (5.2)."""
-        rows = []
         started = {stage.name: stage for stage in self.stages}
-        for name, _ in self.pipeline:
-            stage = started.get(name)
-            status = [task.status for task in stage.tasks] if stage else []
-            rows.append(
-                (
-                    name,
-                    0,
-                    status.count("queued"),
-                    status.count("running"),
-                    status.count("done"),
-                    stage.failed if stage else 0,
-                )
-            )
-        return rows
+        return [(name, *(started[name].counts() if name in started else (0, 0, 0, 0, 0))) for name, _ in self.pipeline]
+
+    def forget_tasks(self) -> None:
+        """Keep of an ended job what is asked about it: results and counts of its stages."""
+        for stage in self.stages:
+            stage.summary = stage.counts()
+            stage.results = _urls(stage.tasks)
+            stage.tasks = []
+        self.tasks = {}
+        self.inputs = ()
 
     def _task(self, task_id: int, run: int, status: str, event: Event) -> Task:
         task = self.tasks.get(task_id)

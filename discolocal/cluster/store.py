@@ -12,7 +12,7 @@ import io
 import os
 import time
 from collections.abc import Iterable
-from functools import lru_cache
+from hashlib import md5
 
 from discolocal.cluster.grouping import DirOutput
 from discolocal.cluster.orders import TaskOrder
@@ -53,15 +53,29 @@ def save_jobfile(data: str, jobname: str, pack: bytes) -> str:
     return path
 
 
-@lru_cache(maxsize=8)
+_known_homes: dict[bytes, tuple[str, ...]] = {}
+_KNOWN_HOMES = 64
+
+
 def home_files(jobhome: bytes) -> tuple[str, ...]:
     """Names of the members of a job home that are not the library itself.
+
+    The same job home comes again with every run of a job, so the answers are remembered.
 
     Raises DiscoError for bytes that are no zip file and for members that would be written outside
     the job home (a real master unpacks those; refused here).
     """
     if not jobhome:
         return ()
+    digest = md5(jobhome, usedforsecurity=False).digest()
+    if digest not in _known_homes:
+        if len(_known_homes) >= _KNOWN_HOMES:
+            _known_homes.clear()
+        _known_homes[digest] = _user_files(jobhome)
+    return _known_homes[digest]
+
+
+def _user_files(jobhome: bytes) -> tuple[str, ...]:
     import zipfile
 
     try:

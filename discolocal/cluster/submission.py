@@ -22,6 +22,15 @@ from discolocal.wire.jobpack import JobPack
 from discolocal.wire.packcheck import InvalidPack, JobInput, check
 
 _name_lock = threading.Lock()
+
+
+def _forked() -> None:
+    """In a fork of the caller: another thread of the parent may have held the lock."""
+    global _name_lock
+    _name_lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forked)
 _last_name = ""
 
 
@@ -64,6 +73,7 @@ def job_run(pack: bytes, site: Site) -> JobRun:
         data=data,
         roots=tuple(schemes.data_roots),
         master=f"local://{site.root}",
+        environ={name: value for name, value in os.environ.items() if name != "PYTHONHASHSEED"},
         envs=info.jobenvs,
         sys_path=import_path(),
         files=files,

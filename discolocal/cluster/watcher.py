@@ -25,11 +25,32 @@ for line in sys.stdin.buffer:
     things = roots if kind.endswith(b"root") else nodes
     text = bytes.fromhex(text.decode())
     (things.discard if kind.startswith(b"-") else things.add)(text)
-for pid in nodes:
+def alive(pid):
     try:
-        os.killpg(int(pid), signal.SIGKILL)
+        os.kill(pid, 0)
+        return True
+    except OSError:
+        return False
+def kill(function, pid):
+    try:
+        function(pid, signal.SIGKILL)
     except OSError:
         pass
+nodes = set(map(int, nodes))
+end = time.monotonic() + 1.5
+while any(map(alive, nodes)) and time.monotonic() < end:
+    time.sleep(0.02)
+for pid in nodes:
+    kill(os.killpg, pid)
+if nodes and os.path.isdir("/proc/self"):
+    for name in os.listdir("/proc"):
+        try:
+            with open("/proc/" + name + "/stat", "rb") as file:
+                session = int(file.read().rpartition(b")")[2].split()[3])
+        except (OSError, ValueError, IndexError):
+            continue
+        if session in nodes:
+            kill(os.kill, int(name))
 if roots:
     import shutil
     end = time.monotonic() + 8

@@ -147,10 +147,9 @@ class Worker(dict[str, Any]):
             from cProfile import Profile
 
             profile = Profile()
-            try:
-                profile.runcall(self.run, task, job, **jobargs)
-            finally:
-                profile.dump_stats(task.file(f"{directory}/profile-{task.uid}"))
+            profile.runcall(self.run, task, job, **jobargs)
+            # Only here, so that an attempt that failed does not count (reference 8.13).
+            profile.dump_stats(task.file(f"{directory}/profile-{task.uid}"))
         else:
             self.run(task, job, **jobargs)
 

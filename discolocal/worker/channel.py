@@ -10,6 +10,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any
 
+from discolocal.error import DiscoError
 from discolocal.wire import protocol
 
 if TYPE_CHECKING:
@@ -23,6 +24,17 @@ class ChannelClosed(Exception):
     """The other end is gone or has given up on this task; nobody is left to tell."""
 
 
+def _frame(name: str, payload: object) -> bytes:
+    """The bytes of a message. Raises DiscoError when they are more than a master reads: trying again cannot help."""
+    frame = protocol.encode(name, payload)
+    if len(frame) > protocol.MAX_LENGTH:
+        raise DiscoError(
+            f"A message {name} of {len(frame):,} bytes is too big: the Worker Protocol takes {protocol.MAX_LENGTH:,}"
+            " bytes at a time; data belongs into the output of a task, not into its messages"
+        )
+    return frame
+
+
 class Channel:
     """One conversation. `_exchange` and `_deliver` are what the kinds differ in."""
 
@@ -34,12 +46,13 @@ class Channel:
         """Send one message and wait for its reply.
 
         Parameters: `name` the message's type, `payload` anything JSON can hold.
-        Returns the reply's name and decoded payload. Raises `ChannelClosed` when none will come.
+        Returns the reply's name and decoded payload. Raises `ChannelClosed` when none will come, DiscoError when the
+        message is too big; so do the other methods.
         """
         import json
 
         with self._lock:
-            reply_name, body = self._exchange(protocol.encode(name, payload))
+            reply_name, body = self._exchange(_frame(name, payload))
         return reply_name, json.loads(body)
 
     def post(self, name: str, payload: object, later: bool = False) -> None:
@@ -50,12 +63,12 @@ class Channel:
         Raises `ChannelClosed` when nobody listens.
         """
         with self._lock:
-            self._exchange(protocol.encode(name, payload))
+            self._exchange(_frame(name, payload))
 
     def send(self, name: str, payload: object) -> None:
         """Send a message that gets no reply: DONE, ERROR or FATAL (reference 2.2)."""
         with self._lock:
-            self._deliver(protocol.encode(name, payload))
+            self._deliver(_frame(name, payload))
 
     def _exchange(self, frame: bytes) -> tuple[str, bytes]:
         raise NotImplementedError
@@ -77,9 +90,10 @@ class PipeChannel(Channel):
 
     def post(self, name: str, payload: object, later: bool = False) -> None:
         """See `Channel.post`."""
+        frame = _frame(name, payload)
         with self._lock:
             self._unread += 1
-            self._later += protocol.encode(name, payload)
+            self._later += frame
             full = self._unread >= MAX_UNREAD
             if full or not later or len(self._later) > CHUNK:
                 self._deliver(b"")

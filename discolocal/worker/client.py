@@ -6,12 +6,15 @@ Whatever can be found wrong before a job is submitted is found here, with the na
 from __future__ import annotations
 
 import os
+import re
+import threading
 from typing import TYPE_CHECKING, Any
 
 from discolocal.error import DiscoError, PortabilityWarning
 from discolocal.schemes import scheme_of
 from discolocal.schemes.scheme_file import local_file
 from discolocal.worker.base import plain_function
+from discolocal.worker.serving import short_repr
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,25 +24,66 @@ if TYPE_CHECKING:
 NOT_A_LIST = "Job 'input' is not a list of input locations,or a list of such lists: "
 
 
+# What a url may hold as it is (reference 2.8: the job's name is part of urls and of lines that end at a blank).
+_NAME = re.compile(r"[A-Za-z0-9!$&'()*+,:;=@_~-]+")
+_UNIQUE = re.compile(r"@[0-9a-f]+:[0-9a-f]+:[0-9a-f]+\Z")
+_MAX_NAME = 200  # the unique name is also the name of a directory, which may have 255 bytes
+_SCHEDULER = ("max_cores", "force_local", "force_remote")
+
+
+class _Strictness(threading.local):
+    on = False
+
+
+_strictness = _Strictness()
+
+
+class strictly:
+    """Context manager: whether `warn` raises in this thread, inside of the block."""
+
+    def __init__(self, on: bool) -> None:
+        self.on = on
+        self.before = False
+
+    def __enter__(self) -> None:
+        self.before = _strictness.on
+        _strictness.on = self.on
+
+    def __exit__(self, *exc: object) -> None:
+        _strictness.on = self.before
+
+
 def warn(code: str, text: str) -> None:
-    """Issue a PortabilityWarning to whoever submits the job."""
+    """Issue a PortabilityWarning to whoever submits the job; raise it inside of `strictly(True)`."""
     import warnings
 
-    warnings.warn(PortabilityWarning(code, text), stacklevel=5)
+    from discolocal.util import callers_level
+
+    warning = PortabilityWarning(code, text)
+    if _strictness.on:
+        raise warning
+    warnings.warn(warning, stacklevel=callers_level())
 
 
 def check_arguments(worker: Worker, job: Any, jobargs: dict[str, Any]) -> None:
-    """Raise TypeError for an argument of `run` that neither the worker nor the job knows."""
+    """Raise TypeError for an argument of `run` that neither the worker nor the job knows as a parameter."""
     known = {*worker, *worker.job_parameters}
+    reserved = getattr(type(job), "reserved_names", ())
     for name in jobargs:
-        if name not in known and not hasattr(job, name):
-            from difflib import get_close_matches
+        if name in known:
+            continue
+        if name in reserved:
+            raise TypeError(f"run() got an unexpected argument {name!r}: it is no parameter, every Job has that name")
+        if not hasattr(job, name):
+            raise TypeError(f"run() got an unexpected argument {name!r}{_nearest(name, known)}")
 
-            near = get_close_matches(name, sorted(known), 1)
-            raise TypeError(
-                f"run() got an unexpected argument {name!r}"
-                + (f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(sorted(known))}")
-            )
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    """The end of an error text: what `name` may have been meant to be."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, sorted(known), 1)
+    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(sorted(known))}"
 
 
 def check_unsupported(worker: Worker, job: Any, jobargs: dict[str, Any]) -> None:
@@ -47,18 +91,20 @@ def check_unsupported(worker: Worker, job: Any, jobargs: dict[str, Any]) -> None
     for name in ("save", "save_results"):
         if worker.getitem(name, job, jobargs):
             raise DiscoError(
-                f"{name}={worker.getitem(name, job, jobargs)!r}: saving results needs DDFS,"
+                f"{name}={short_repr(worker.getitem(name, job, jobargs))}: saving results needs DDFS,"
                 " which a local cluster does not have"
             )
     required = worker.getitem("required_files", job, jobargs)
-    if required and (isinstance(required, (str, bytes)) or not is_iterable(required)):
-        raise DiscoError(f"required_files must be a list of paths or a dict of names and contents, not {required!r}")
+    if required and not isinstance(required, dict) and not is_iterable(required):
+        raise DiscoError(
+            f"required_files must be a list of paths or a dict of names and contents, not {short_repr(required)}"
+        )
     modules = worker.getitem("required_modules", job, jobargs)
-    if modules is not None and (isinstance(modules, (str, bytes)) or not is_iterable(modules)):
-        raise DiscoError(f"required_modules must be a list of names or (name, path) pairs, not {modules!r}")
+    if modules is not None and not is_iterable(modules):
+        raise DiscoError(f"required_modules must be a list of names or (name, path) pairs, not {short_repr(modules)}")
     for item in modules or ():
         if not isinstance(item, str) and not (isinstance(item, (tuple, list)) and len(item) == 2):
-            raise DiscoError(f"required_modules must hold names or (name, path) pairs, not {item!r}")
+            raise DiscoError(f"required_modules must hold names or (name, path) pairs, not {short_repr(item)}")
 
 
 def check_function(worker: Worker, job: Any, jobargs: dict[str, Any], name: str) -> None:
@@ -71,25 +117,49 @@ def check_function(worker: Worker, job: Any, jobargs: dict[str, Any], name: str)
             f" job as its first argument; write {name} = staticmethod({name}) or @staticmethod",
         )
     if value is not None and not callable(value):
-        raise DiscoError(f"{name} must be a function, not {value!r}")
+        raise DiscoError(f"{name} must be a function, not {short_repr(value)}")
     portability = getattr(value, "portability", None)
     if portability:
         warn(*portability)
 
 
 def prefix(worker: Worker, job: Any, jobargs: dict[str, Any]) -> str:
-    """The name of the job before the cluster makes it unique. Raises DiscoError for what no master accepts."""
+    """The name of the job before the cluster makes it unique.
+
+    Raises DiscoError for a name that no master accepts, or that would break the urls of the job's files.
+    """
     name = worker.getitem("name", job, jobargs) or type(job).__name__
-    if not isinstance(name, str) or "/" in name or "." in name:
-        raise DiscoError(f"The name of a job must be a string without '/' and '.', not {name!r}")
-    return name
+    # A job that ran before carries the unique name of that run; the next run gets its own.
+    prefix = _UNIQUE.sub("", name) if isinstance(name, str) else ""
+    if not _NAME.fullmatch(prefix):
+        raise DiscoError(
+            "The name of a job must be a string of ASCII letters, digits and !$&'()*+,-:;=@_~, as it becomes part of"
+            f" urls and paths; not {short_repr(name)}"
+        )
+    if len(prefix) > _MAX_NAME:
+        raise DiscoError(
+            f"The name of a job may have {_MAX_NAME} characters, as it becomes that of a directory, not {len(prefix)}"
+        )
+    return prefix
 
 
 def scheduler(worker: Worker, job: Any, jobargs: dict[str, Any]) -> dict[str, Any]:
-    """The `scheduler` parameter. Raises DiscoError when it is no dict."""
+    """The `scheduler` parameter (reference 1.5).
+
+    Raises TypeError for a key that no master knows, DiscoError for other values that cannot work.
+    """
     value = worker.getitem("scheduler", job, jobargs, {}) or {}
     if not isinstance(value, dict):
-        raise DiscoError(f"scheduler must be a dict such as {{'max_cores': 4}}, not {value!r}")
+        raise DiscoError(f"scheduler must be a dict such as {{'max_cores': 4}}, not {short_repr(value)}")
+    for key in value:
+        if key not in _SCHEDULER:
+            raise TypeError(f"scheduler has an unknown key {short_repr(key)}{_nearest(str(key), _SCHEDULER)}")
+    cores = value.get("max_cores", 1)
+    if isinstance(cores, bool) or not isinstance(cores, int) or cores < 1:
+        raise DiscoError(f"max_cores of the scheduler must be an int of at least 1, not {short_repr(cores)}")
+    for key in _SCHEDULER[1:]:
+        if value.get(key):
+            warn("force-local", f"scheduler={{{key!r}: ...}} has no effect: no master of today looks at it")
     return value
 
 
@@ -128,7 +198,7 @@ def expand_inputs(value: Any, keep_dirs: bool = False) -> list[Any]:
     list, unless `keep_dirs`. Raises DiscoError for anything that is no list, and for local files that are missing.
     """
     if not is_iterable(value):
-        raise DiscoError(f"{NOT_A_LIST}{value!r}")
+        raise DiscoError(f"{NOT_A_LIST}{short_repr(value)}")
     inputs: list[Any] = []
     for item in value:
         if not _is_path(item) and not item:
@@ -155,7 +225,7 @@ def _replicas(items: Iterable[Any], keep_dirs: bool) -> list[Any]:
             replicas.append(error.path)
             continue
         if len(found) != 1 and scheme_of(str(item)) != "dir":
-            raise DiscoError(f"The pattern {item!r} in a list of replicas stands for {len(found)} files")
+            raise DiscoError(f"The pattern {short_repr(item)} in a list of replicas stands for {len(found)} files")
         for one in found:
             replicas += one if isinstance(one, list) else [one]
     if missing is not None and all(
@@ -178,7 +248,7 @@ def _expand(item: Any, keep_dirs: bool) -> list[Any]:
     if _is_path(item):
         item = os.fspath(item)
     if not isinstance(item, str):
-        raise DiscoError(f"{NOT_A_LIST}an input may not be {item!r} of type {type(item).__name__}")
+        raise DiscoError(f"{NOT_A_LIST}an input may not be {short_repr(item)} of type {type(item).__name__}")
     scheme = scheme_of(item)
     if scheme in ("", "file"):
         return _local_files(local_file(item), item)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from discolocal.error import DiscoError
 from discolocal.fileutils import DiscoZipFile
 from discolocal.jobdata import home_modules, is_local
+from discolocal.worker.serving import short_repr
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
     from discolocal.worker.base import Worker
 
-# What only a client or a cluster uses.
-_CLIENT_ONLY = frozenset(("cluster", "testing", "report", "cli.py", "__main__.py", "demo.py", "__pycache__"))
+# What only a client or a cluster uses. `demo` is not among them: the functions of its job are found by its name.
+_CLIENT_ONLY = frozenset(("cluster", "testing", "report", "cli", "__main__", "__pycache__"))
 _library: bytes | None = None
 
 
@@ -40,7 +41,7 @@ def library() -> bytes:
 def _add_package(home: DiscoZipFile, path: str, name: str) -> None:
     for entry in sorted(os.listdir(path)):
         full = os.path.join(path, entry)
-        if entry in _CLIENT_ONLY:
+        if entry.removesuffix(".py") in _CLIENT_ONLY:
             continue
         if os.path.isdir(full):
             _add_package(home, full, f"{name}/{entry}")
@@ -66,11 +67,17 @@ def job_home(worker: Worker, job: Any, jobargs: dict[str, Any]) -> DiscoZipFile:
 def _add_files(home: DiscoZipFile, required: Any) -> None:
     if isinstance(required, dict):
         for name, content in required.items():
+            if not isinstance(name, str):
+                raise DiscoError(f"required_files must have paths in the job home as keys, not {short_repr(name)}")
             if not isinstance(content, (str, bytes)):
-                raise DiscoError(f"required_files[{name!r}] must be the content of the file, not {content!r}")
+                raise DiscoError(
+                    f"required_files[{short_repr(name)}] must be the content of the file, not {short_repr(content)}"
+                )
             home.writestr(name, content)
         return
     for path in required or ():
+        if not isinstance(path, (str, os.PathLike)):
+            raise DiscoError(f"required_files must hold paths, not {short_repr(path)}")
         home.write(os.fspath(path), f"lib/{os.path.basename(path)}")
 
 

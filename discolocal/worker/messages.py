@@ -10,11 +10,13 @@ cluster only the thread that runs the task is redirected, everybody else's outpu
 from __future__ import annotations
 
 import io
+import os
 import sys
 import threading
 from typing import TYPE_CHECKING, Any, TextIO
 
 from discolocal import active
+from discolocal.wire import event
 
 if TYPE_CHECKING:
     from discolocal.task import Task
@@ -22,6 +24,25 @@ if TYPE_CHECKING:
 _lock = threading.RLock()
 _installed: list[tuple[str, TaskStream, Any]] = []
 _users = 0
+_MARGIN = 10  # characters below the longest text of an event at which a master begins to cut
+
+
+def _forked() -> None:
+    """In a child process that user code forks: its prints are no messages, as it has no part in the conversation.
+
+    The lock may have been held by a thread that is not there any more.
+    """
+    global _lock, _users
+    _lock = threading.RLock()
+    _users = 0
+    for name, stream, original in _installed:
+        stream.disown()
+        if getattr(sys, name) is stream:
+            setattr(sys, name, original)
+    _installed.clear()
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 class _Bytes(io.RawIOBase):
@@ -52,6 +73,18 @@ class TaskStream(io.TextIOBase):
         self._owner = owner
         self._rest: dict[int, str] = {}  # by thread: the beginning of a line
         self._shown: dict[int, int] = {}  # by thread: how much of it the original stream has
+        self._disowned = False
+
+    def disown(self) -> None:
+        """From now on only pass everything on to the original stream."""
+        self._disowned = True
+        self._owner = None
+        self._rest.clear()
+        self._shown.clear()
+
+    def _task(self) -> Task | None:
+        """The task whose messages the output of this thread is."""
+        return None if self._disowned else active.current() or self._owner
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
@@ -84,7 +117,7 @@ class TaskStream(io.TextIOBase):
 
     def write(self, text: str) -> int:
         """Take text; every line that is complete becomes a message of the task. Returns the length."""
-        task = active.current() or self._owner
+        task = self._task()
         if task is None:
             return self._original.write(text) if self._original is not None else len(text)
         me = threading.get_ident()
@@ -103,11 +136,11 @@ class TaskStream(io.TextIOBase):
         if task.inline and self._original is not None:
             shown = self._shown.pop(threading.get_ident(), 0)
             self._original.write(f"{line[shown:]}\n" if shown else f"[{task.stage}:{task.taskid}] {line}\n")
-        task.msg(line)
+        task.msg(_shortened(line, task))
 
     def flush(self) -> None:
         """Flush the original. In an inline task an unfinished line is shown there (a debugger's prompt)."""
-        task = active.current()
+        task = None if self._disowned else active.current()
         if task is not None and task.inline and self._original is not None:
             me = threading.get_ident()
             rest = self._rest.get(me, "")
@@ -121,6 +154,16 @@ class TaskStream(io.TextIOBase):
         threads = [threading.get_ident()] if self._owner is None else list(self._rest)
         for thread in threads:
             self._emit(task, self._rest.pop(thread, ""))
+
+
+def _shortened(line: str, task: Task) -> str:
+    """`line` itself, or as much of it as an event can show, and how much that leaves out (reference 6)."""
+    room = event.MAX_TEXT - len(event.task_event("MSG", task.stage, task.taskid, "")) - _MARGIN
+    if len(line) <= room:
+        return line
+    line = line.encode("utf-8", "backslashreplace").decode("utf-8")
+    keep = room - len(f"... ({len(line):,} characters more)")
+    return f"{line[:keep]}... ({len(line) - keep:,} characters more)"
 
 
 class redirected:
@@ -150,7 +193,7 @@ class redirected:
     def __exit__(self, *exc: object) -> None:
         global _users
         with _lock:
-            _users -= 1
+            _users = max(0, _users - 1)
             if _users:
                 return
             for name, stream, original in _installed:

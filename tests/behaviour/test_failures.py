@@ -164,9 +164,7 @@ def test_a_value_that_sum_combiner_cannot_add(cluster: LocalCluster) -> None:
     ],
 )
 @pytest.mark.parametrize("combiner", [None, sum_combiner])
-def test_a_partition_that_is_no_int_in_range(
-    cluster: LocalCluster, result: str, shown: str, combiner: Any
-) -> None:
+def test_a_partition_that_is_no_int_in_range(cluster: LocalCluster, result: str, shown: str, combiner: Any) -> None:
     value = eval(result)
     job = Job(map=words, partition=lambda key, nr, params: value, reduce=nop_reduce, combiner=combiner)
     error = failure(cluster, job, ["raw://the-key"], partitions=3)
@@ -359,9 +357,7 @@ RETRIED: dict[str, Callable[[], BaseException]] = {
 
 @pytest.mark.parametrize("kind", RETRIED)
 @pytest.mark.parametrize(("times", "limit"), [(1, 1), (2, 3), (0, 0)])
-def test_errors_that_may_pass_are_tried_again(
-    start: str, tmp_path: Path, kind: str, times: int, limit: int
-) -> None:
+def test_errors_that_may_pass_are_tried_again(start: str, tmp_path: Path, kind: str, times: int, limit: int) -> None:
     map = failing_times(str(tmp_path), times, RETRIED[kind])
     with LocalCluster(nodes=2, start=start, max_failures=limit) as cluster:
         results = cluster.run(Job(map=map), input=["raw://x"])

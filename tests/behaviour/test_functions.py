@@ -152,8 +152,7 @@ class AllKinds(Job):
         params.ready = True
 
     def reduce(iter, params):  # noqa: N805 (without self: meant as a static method)
-        for key, total in sum_reduce(iter, params):
-            yield key, total
+        yield from sum_reduce(iter, params)
 
 
 class Inherited(AllKinds):

@@ -140,7 +140,9 @@ dirs = st.builds(
     st.sampled_from(["a", "b"]),
     st.lists(labels, unique=True, max_size=4).map(lambda some: tuple((label, 1) for label in sorted(some))),
 )
-upstreams = st.lists(st.lists(st.one_of(dats, dirs), max_size=4), max_size=4).map(lambda outputs: list(enumerate(outputs)))
+upstreams = st.lists(st.lists(st.one_of(dats, dirs), max_size=4), max_size=4).map(
+    lambda outputs: list(enumerate(outputs))
+)
 
 
 def as_input(output: Output, label: int | str | None = None) -> GroupInput:
@@ -187,7 +189,9 @@ def test_groups_are_those_of_the_table(grouping: str, upstream: list[tuple[int, 
     expected = reference_groups(grouping, upstream)
     if grouping == "group_node_label":
         assert sorted(found, key=repr) == sorted(expected, key=repr)
-        with_data = {(o.label, o.host) for _, outputs in upstream for o in outputs if isinstance(o, DataOutput) and o.urls}
+        with_data = {
+            (o.label, o.host) for _, outputs in upstream for o in outputs if isinstance(o, DataOutput) and o.urls
+        }
         later = [(g.label, g.host is not None, g.host or "") for g in found if (g.label, g.host) in with_data]
         assert later == sorted(later, reverse=True)
         assert [(g.label, g.host) in with_data for g in found] == sorted((g.label, g.host) in with_data for g in found)

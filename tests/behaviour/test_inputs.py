@@ -139,12 +139,17 @@ def test_re_reader_cuts_records_of_bytes(cluster: LocalCluster, write: Write) ->
 
 
 def test_raw_text(cluster: LocalCluster) -> None:
-    urls = ["raw://", "raw://a b", "raw://line 1\nline 2", "raw://caf\u00e9 \u4e2d", "raw://x/y:z?q=%20#f", "raw://" + "long " * 100]
+    urls = [
+        "raw://",
+        "raw://a b",
+        "raw://line 1\nline 2",
+        "raw://caf\u00e9 \u4e2d",
+        "raw://x/y:z?q=%20#f",
+        "raw://" + "long " * 100,
+    ]
     assert lines_of(cluster, urls[1:2]) == ["a b"]
     assert lines_of(cluster, urls[2:3]) == ["line 1\n", "line 2"]
-    assert lines_of(cluster, urls) == [
-        line for url in sorted(urls) for line in url[6:].splitlines(keepends=True)
-    ]
+    assert lines_of(cluster, urls) == [line for url in sorted(urls) for line in url[6:].splitlines(keepends=True)]
 
 
 def test_the_same_input_twice_is_read_twice(cluster: LocalCluster, write: Write) -> None:

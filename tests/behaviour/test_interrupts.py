@@ -261,7 +261,7 @@ def test_a_cluster_that_nobody_refers_to_gives_its_files_back(start: str) -> Non
 def test_clusters_come_and_go(start: str) -> None:
     from tests import leaks
 
-    for number in range(30):
+    for number in range(20):
         with LocalCluster(nodes=2, start=start) as cluster:
             assert dict(cluster.run(Job(map=slow, params=0, reduce=sum_reduce), input=["raw://x"])) == {"x": 1}
         if number == 5:
@@ -273,7 +273,7 @@ def test_many_jobs_on_one_cluster(start: str) -> None:
     from tests import leaks
 
     with LocalCluster(nodes=2, start=start) as cluster:
-        for number in range(60):
+        for number in range(40):
             results = cluster.run(Job(map=slow, params=0, reduce=sum_reduce), input=["raw://x"])
             assert dict(results) == {"x": 1}
             results.job.purge()

@@ -64,7 +64,9 @@ def evaluate(case: Case) -> tuple[Counter[str], dict[int, Counter[str]]]:
     """The records that reduce must see, and those of each partition as far as md5 tells it."""
     pairs = [pair for _, records in case.inputs for pair in records]
     known = [pair for pair in pairs if isinstance(pair[0], (str, bytes))]
-    return oracle.multiset(pairs), oracle.partitioned(known, lambda key: oracle.label(_bytes(key), case.partitions or 1))
+    return oracle.multiset(pairs), oracle.partitioned(
+        known, lambda key: oracle.label(_bytes(key), case.partitions or 1)
+    )
 
 
 def _bytes(key: str | bytes) -> bytes:
@@ -163,7 +165,7 @@ COMMON = settings(
 def test_random_jobs_equal_their_evaluation_in_memory(
     clusters: dict[int, LocalCluster], start: str, tmp_path: Path
 ) -> None:
-    @settings(COMMON, max_examples=80 if start == "inline" else 30)
+    @settings(COMMON, max_examples=50 if start == "inline" else 25)
     @given(cases())
     def each(case: Case) -> None:
         run_case(clusters, tmp_path, case)
@@ -180,7 +182,7 @@ def test_the_evaluation_reads_back_what_the_job_is_given(records: list[tuple[Any
 def test_random_sums_equal_a_counter(clusters: dict[int, LocalCluster], start: str, tmp_path: Path) -> None:
     words = st.sampled_from(["a", "b", "caf\u00e9", "x" * 40, "\u4e2d"])
 
-    @settings(COMMON, max_examples=60 if start == "inline" else 20)
+    @settings(COMMON, max_examples=30 if start == "inline" else 15)
     @given(
         st.lists(st.lists(st.lists(words, max_size=5), max_size=4), max_size=4),
         st.none() | st.integers(1, 7),

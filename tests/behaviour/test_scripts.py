@@ -187,8 +187,15 @@ with LocalCluster(start={start!r}) as cluster:
 """,
     )
     assert program.run(path) == "[('AL', 'al', True), ('BE', 'be', True)]\n"
-    assert program.run("-I", "-c", f"import sys; sys.path[:0] = [{str(program.cwd)!r}, {program.env['PYTHONPATH']!r}]\n"
-                       + Path(path).read_text()) == "[('AL', 'al', True), ('BE', 'be', True)]\n"
+    assert (
+        program.run(
+            "-I",
+            "-c",
+            f"import sys; sys.path[:0] = [{str(program.cwd)!r}, {program.env['PYTHONPATH']!r}]\n"
+            + Path(path).read_text(),
+        )
+        == "[('AL', 'al', True), ('BE', 'be', True)]\n"
+    )
 
 
 @START
@@ -309,9 +316,18 @@ def test_warnings_as_errors_are_clean(program: Program) -> None:
     path = program.write("script.py", source("fork"))
     program.run("-W", "error", "-X", "dev", path, status=1)
     assert "PortabilityWarning" in program.stderr, "the only warning is the one the job deserves"
-    program.run("-W", "error", "-W", "default:::discolocal", "-X", "dev", "-c", """
+    program.run(
+        "-W",
+        "error",
+        "-W",
+        "default:::discolocal",
+        "-X",
+        "dev",
+        "-c",
+        """
 from discolocal import Job, LocalCluster
 with LocalCluster() as cluster:
     print(list(cluster.run(Job(map=lambda e, p: [(e, 1)]), input=["raw://x"])))
-""")
+""",
+    )
     assert program.stderr == ""

@@ -31,7 +31,9 @@ def in_order(iter, params):
         yield (this_partition(), place), (key, value)  # noqa: F821
 
 
-def sorted_pairs(cluster: LocalCluster, pairs: list[Any], partitions: int | None = 1, **jobargs: Any) -> dict[int, list]:
+def sorted_pairs(
+    cluster: LocalCluster, pairs: list[Any], partitions: int | None = 1, **jobargs: Any
+) -> dict[int, list]:
     job = Job(map=pairs_of_params, reduce=in_order, sort=True, params=pairs)
     results = dict(cluster.run(job, input=["raw://x"], partitions=partitions, **jobargs))
     found: dict[int, list[Any]] = {}
@@ -47,7 +49,20 @@ def as_bytes(key: str | bytes) -> bytes:
 KEYS = {
     "bytes": [b"b", b"a", b"aa", b"", b"z", b"B", b"\x80\xfe\xfd", b"a\n", b"a b", b"\x02", b"\x7f"],
     "str": ["b", "a", "aa", "", "z", "B", "\u00e9", "e\u0301", "\u4e2d", "\U0001f600", "a\nb", "\udcff", "a\tb"],
-    "special bytes": [b"\x00", b"\xff", b"\x01", b"\xfe", b"\x00\x00", b"\x01\x01", b"a\x00b", b"a\xffb", b"a\x01", b"a", b"\xff\xff\x00", b"\xfe\x01"],
+    "special bytes": [
+        b"\x00",
+        b"\xff",
+        b"\x01",
+        b"\xfe",
+        b"\x00\x00",
+        b"\x01\x01",
+        b"a\x00b",
+        b"a\xffb",
+        b"a\x01",
+        b"a",
+        b"\xff\xff\x00",
+        b"\xfe\x01",
+    ],
     "special text": ["\x00", "\x01", "a\x00b", "a", "a\x01", "\u00ff", "\x01\x02"],
     "both": [b"k", "k", b"\xc3\xa9", "\u00e9"],
 }
@@ -91,7 +106,18 @@ def test_values_of_a_key_come_in_the_order_of_their_pickles(cluster: LocalCluste
     assert expected == [-1, 10, 100, 2, 3], "as text, not as numbers"
 
 
-VALUES: list[Any] = [None, True, 1.5, "text", "\u00ff\n\x00", b"\x00\x01\x02\xff", (1, [2, {"a": None}]), 2**70, "", float("inf")]
+VALUES: list[Any] = [
+    None,
+    True,
+    1.5,
+    "text",
+    "\u00ff\n\x00",
+    b"\x00\x01\x02\xff",
+    (1, [2, {"a": None}]),
+    2**70,
+    "",
+    float("inf"),
+]
 
 
 @quiet

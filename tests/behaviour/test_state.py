@@ -104,7 +104,8 @@ def test_a_failed_task_goes_to_another_node_and_then_the_job_ends() -> None:
             avoided.append(launch.avoid)
             assert logs(out) == [
                 "WARNING: [map:0] no luck\ntraceback",
-                f'Task map:0 failed on "{NODES[run % 2]}", {run + 1}th failures so far. Sleeping 0 seconds before retrying.',
+                f'Task map:0 failed on "{NODES[run % 2]}", {run + 1}th failures so far. '
+                "Sleeping 0 seconds before retrying.",
             ]
     assert avoided == [{"node1"}, set()], "when no node is left the list is emptied"
     assert "ERROR: [map:0] Task map:0 failed 3 times. At most 2 failures are allowed." in logs(out)
@@ -349,7 +350,9 @@ def test_the_result_does_not_depend_on_the_order_in_which_tasks_end(seed: int, i
             return (DirOutput(f"dir://node1/{task}", "node1", ((0, 1), (1, 1))),)
 
     def run(order: int) -> Any:
-        driver = Fixed(random.Random(order), [("map", "split"), ("join", "group_label")], [raw(n) for n in range(inputs)], 1)
+        driver = Fixed(
+            random.Random(order), [("map", "split"), ("join", "group_label")], [raw(n) for n in range(inputs)], 1
+        )
         driver.play(calm=True)
         return [(t.stage, t.group.label, len(t.group.inputs)) for t in driver.state.tasks.values()]
 

@@ -128,7 +128,10 @@ class Router:
         """The `add` for a key; remembered in `by_key` when the partition function is `stable`."""
         add = self.add_of(self.label(key))
         if len(self.by_key) < MAX_KNOWN:
-            self.by_key[key] = add
+            try:
+                self.by_key[key] = add
+            except TypeError:  # a number that cannot be hashed: it has a partition, but is not remembered
+                pass
         return add
 
     def stable_label(self, key: Any) -> int | None:
@@ -137,7 +140,10 @@ class Router:
         if self.stable and label is not None:
             if len(self.labels) >= MAX_KNOWN:
                 self.labels.clear()
-            self.labels[key] = label
+            try:
+                self.labels[key] = label
+            except TypeError:  # see `lookup`
+                pass
         return label
 
 

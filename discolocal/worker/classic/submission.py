@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import TYPE_CHECKING, Any
 
 from discolocal.error import DiscoError
 from discolocal.schemes import scheme_of
 from discolocal.worker import client
+from discolocal.worker.serving import short_repr
 
 if TYPE_CHECKING:
     from discolocal.worker.base import Worker
@@ -55,29 +57,41 @@ def _check_values(worker: Worker, job: Any, jobargs: dict[str, Any]) -> None:
         streams = worker.getitem(name, job, jobargs)
         parts = list(streams) if client.is_iterable(streams) else [streams]
         if not parts or not all(callable(part) for part in parts):
-            raise DiscoError(f"{name} must be a stream function or a sequence of them, not {streams!r}")
+            raise DiscoError(f"{name} must be a stream function or a sequence of them, not {short_repr(streams)}")
     _partitions(worker.getitem("partitions", job, jobargs))
     interval = worker.getitem("status_interval", job, jobargs)
     if isinstance(interval, bool) or not isinstance(interval, int) or interval < 0:
-        raise DiscoError(f"status_interval must be a number of records, 0 for no messages, not {interval!r}")
+        raise DiscoError(f"status_interval must be a number of records, 0 for no messages, not {short_repr(interval)}")
     size = worker.getitem("sort_buffer_size", job, jobargs)
     if not _SORT_BUFFER.fullmatch(str(size)):
-        raise DiscoError(f"sort_buffer_size must be a size for `sort -S` such as '10%' or '64M', not {size!r}")
+        raise DiscoError(
+            f"sort_buffer_size must be a size for `sort -S` such as '10%' or '64M', not {short_repr(size)}"
+        )
     encoding = worker.getitem("encoding", job, jobargs)
     if encoding is not None:
         import codecs
 
         try:
             codecs.lookup(encoding)
-        except (LookupError, TypeError):
-            raise DiscoError(f"encoding must be the name of a codec, or None for bytes, not {encoding!r}") from None
+        except (LookupError, TypeError, ValueError):
+            raise DiscoError(
+                f"encoding must be the name of a codec, or None for bytes, not {short_repr(encoding)}"
+            ) from None
+    _check_version(worker.getitem("version", job, jobargs))
+
+
+def _check_version(version: Any) -> None:
+    """Refuse what every task would refuse: its Python is the one of this process."""
+    here = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    if version != here:
+        raise DiscoError(f"version={short_repr(version)}: tasks run under this process's Python, which is {here!r}")
 
 
 def _partitions(partitions: Any) -> int | None:
     if partitions is None:
         return None
     if isinstance(partitions, bool) or not isinstance(partitions, int) or partitions < 0:
-        raise DiscoError(f"partitions must be a number of partitions or None, not {partitions!r}")
+        raise DiscoError(f"partitions must be a number of partitions or None, not {short_repr(partitions)}")
     return partitions
 
 
