@@ -32,18 +32,23 @@ class Holding:
 
     def close(self) -> None:
         """End the executor, wait for it, and remove the directory."""
-        if self._begin() and self.executor is not None:
+        if self.begin():
+            self.finish()
+
+    def finish(self) -> None:
+        """The rest of `close`, after `begin` said that it is the first."""
+        if self.executor is not None:
             self.executor.close()
             self._remove()
 
     def give_up(self) -> None:
         """The cluster could not be made: remove the directory."""
-        if self._begin():
+        if self.begin():
             self._remove()
 
     def abandon(self) -> None:
         """As `close`, without waiting: the collector calls it, in any thread and at any moment."""
-        if self._begin() and self.executor is not None:
+        if self.begin() and self.executor is not None:
             self.executor.abandon(self._remove)
 
     @property
@@ -51,7 +56,7 @@ class Holding:
         """Whether this process is a fork of the one that made the cluster."""
         return self._owner != os.getpid()
 
-    def _begin(self) -> bool:
+    def begin(self) -> bool:
         """Note that it is closed; False if it was before, or in a fork of the process it belongs to."""
         first = not self.closed and not self.foreign
         self.closed = True

@@ -13,6 +13,7 @@ import copy
 import os
 import random
 import tempfile
+import threading
 import time
 import warnings
 import weakref
@@ -35,6 +36,7 @@ from discolocal.wire.packcheck import JobInfo
 if TYPE_CHECKING:
     from pstats import Stats
 
+_CLOSED = "This cluster is closed: make a new LocalCluster"
 STARTS = ("fork", "inline")
 _NODE = "node"
 
@@ -93,13 +95,16 @@ class LocalCluster:
         self.strict = strict
         self.keep = keep
         self.progress = progress
-        temporary = root is None
-        self.root = tempfile.mkdtemp(prefix="discolocal-") if root is None else os.path.abspath(root)
-        os.makedirs(store.data_dir(self.root), exist_ok=True)
+        self.root = _temporary_name() if root is None else os.path.abspath(root)
         self._site = Site(self.root, tuple(self.nodes), start, self.seed, max_failures, strict)
         self._jobs: dict[str, JobRun] = {}
-        self._holding = Holding(self.root, temporary and not keep)
+        self._lock = threading.Lock()
+        # The directory is made after somebody knows that it has to be removed: this process may be killed any time.
+        self._holding = Holding(self.root, root is None and not keep)
         try:
+            if root is None:
+                os.mkdir(self.root, 0o700)
+            os.makedirs(store.data_dir(self.root), exist_ok=True)
             self._holding.executor = self._executor()
         except BaseException:
             self._holding.give_up()
@@ -147,7 +152,10 @@ class LocalCluster:
 
     def close(self) -> None:
         """End running jobs, give the node processes back and remove a temporary root. Safe to call twice."""
-        self._holding.close()
+        with self._lock:
+            first = self._holding.begin()
+        if first:
+            self._holding.finish()
 
     def run(self, job: Job | type[Job] | bytes | str | os.PathLike[str], **jobargs: Any) -> Results:
         """Run a job to its end and return its `Results`.
@@ -179,7 +187,7 @@ class LocalCluster:
         Raises TypeError for an unknown parameter, DiscoError for a bad job pack or input.
         """
         if self.closed:
-            raise DiscoError("This cluster is closed: make a new LocalCluster")
+            raise DiscoError(_CLOSED)
         if self._holding.foreign:
             raise DiscoError("This cluster belongs to the parent process: make a new LocalCluster in this one")
         if isinstance(job, type) and issubclass(job, Job):
@@ -190,9 +198,12 @@ class LocalCluster:
         else:
             handle = Job()
             pack = _pack_bytes(job, jobargs)
-        run = submission.job_run(pack, self._site)
+        with self._lock:  # while files are made, nobody removes the root
+            if self.closed:
+                raise DiscoError(_CLOSED)
+            run = submission.job_run(pack, self._site)
+            self._jobs[run.name] = run
         vars(handle).update(name=run.name, master=self)
-        self._jobs[run.name] = run
         try:
             self._holding.executor.submit(run)
         except BaseException as error:
@@ -369,6 +380,14 @@ class LocalCluster:
         store.remove_job(self.data, self.nodes, run.name)
         self._jobs.pop(run.name, None)
 
+
+
+def _temporary_name() -> str:
+    """The path of a temporary directory that does not exist yet."""
+    while True:
+        path = os.path.join(tempfile.gettempdir(), f"discolocal-{os.urandom(6).hex()}")
+        if not os.path.lexists(path):
+            return os.path.abspath(path)
 
 
 def _pack_bytes(job: object, jobargs: dict[str, Any]) -> bytes:

@@ -56,22 +56,28 @@ class Master:
         self._attempts: dict[Key, _Attempt] = {}
         self._deadlines: dict[Key, float] = {}
         self._commands: deque[Callable[[], None]] = deque()
-        self._selector = selectors.DefaultSelector()
-        self._wake_read, self._wake_write = os.pipe()
-        os.set_blocking(self._wake_read, False)
-        os.set_blocking(self._wake_write, False)
-        self._selector.register(self._wake_read, selectors.EVENT_READ, None)
         self._watched: dict[int, tuple[int, int]] = {}
         self._stop = False
         self._false_starts = 0
         self._then: Callable[[], None] = lambda: None
         self._gone = "is closed"
         self._lock = threading.Lock()  # between `_tell` and the end of the thread
-        self._nodes: list[NodeProcess] = pool.acquire(len(names), workers)
-        for number in range(len(names)):
-            self._watch(number)
         self._thread = threading.Thread(target=self._run, name="discolocal-master", daemon=True)
-        self._thread.start()
+        with contextlib.ExitStack() as undo:  # descriptors or processes may run out at any line
+            self._selector = selectors.DefaultSelector()
+            undo.callback(self._selector.close)
+            self._wake_read, self._wake_write = os.pipe()
+            undo.callback(os.close, self._wake_read)
+            undo.callback(os.close, self._wake_write)
+            os.set_blocking(self._wake_read, False)
+            os.set_blocking(self._wake_write, False)
+            self._selector.register(self._wake_read, selectors.EVENT_READ, None)
+            self._nodes: list[NodeProcess] = pool.acquire(len(names), workers)
+            undo.callback(pool.release, self._nodes, workers)
+            for number in range(len(names)):
+                self._watch(number)
+            self._thread.start()
+            undo.pop_all()
 
     def submit(self, job: JobRun) -> None:
         """Start a job; returns at once. Raises DiscoError if the cluster was closed or lost its nodes for good."""

@@ -24,6 +24,7 @@ MASTER_DIR = "_disco_8989"
 INDEX_DIR = ".disco"
 LIBRARY = ("discolocal/", "cloudpickle/")
 """Members of a job home that are the library itself."""
+_SITE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 def data_dir(root: str) -> str:
@@ -86,7 +87,12 @@ def _user_files(jobhome: bytes) -> tuple[str, ...]:
     for name in members:
         if name.startswith("/") or ".." in name.split("/") or "\0" in name:
             raise DiscoError(f"Jobpack extraction failed: member {name!r} would be written outside the job home")
-    return tuple(name for name in members if not name.startswith(LIBRARY))
+    return tuple(name for name in members if not _in_library(name))
+
+
+def _in_library(name: str) -> bool:
+    """Whether a member is the library's own; a user may have added to its package, `schemes/scheme_x.py` for one."""
+    return name.startswith(LIBRARY) and (not name.startswith(LIBRARY[0]) or os.path.exists(os.path.join(_SITE, name)))
 
 
 def prepare_home(order: TaskOrder) -> str:

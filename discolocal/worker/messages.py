@@ -76,8 +76,10 @@ class TaskStream(io.TextIOBase):
         self._disowned = False
 
     def disown(self) -> None:
-        """From now on only pass everything on to the original stream."""
+        """From now on only pass everything on to the original stream, line by line in a worker's child."""
         self._disowned = True
+        if self._owner is not None and isinstance(self._original, io.TextIOWrapper):
+            self._original.reconfigure(line_buffering=True, write_through=False)
         self._owner = None
         self._rest.clear()
         self._shown.clear()

@@ -101,8 +101,8 @@ def test_what_is_wrong_is_shown_once_and_without_a_traceback(there: Path, argume
     assert text.count(text[:30]) == 1
 
 
-def test_strictness_is_shown_by_the_demonstration_too(there: Path) -> None:
-    done = command(there, "demo", "--start", "inline", "--root", "jobs.py")
+def test_what_is_wrong_is_shown_by_the_demonstration_too(there: Path) -> None:
+    done = command(there, "demo", "--start", "inline", "--root", "jobs.py/below")
     assert done.returncode == 1
     assert "jobs.py" in done.stderr and "Traceback" not in done.stderr
 

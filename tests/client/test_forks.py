@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -127,7 +126,6 @@ def test_streams_of_other_threads_tasks_are_given_back_in_a_child(tmp_path: Any)
         thread.join()
     assert same == b"yes"
     assert sys.stdout is original
-    time.sleep(0)
 
 
 GO: dict[str, threading.Event] = {}

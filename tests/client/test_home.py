@@ -21,6 +21,7 @@ sys.path.insert(0, archive)
 for name in sorted(zipfile.ZipFile(archive).namelist()):
     if name.startswith("discolocal/"):
         importlib.import_module(name[:-3].replace("/", ".").removesuffix(".__init__"))
+importlib.import_module("cloudpickle")
 with open(data, "rb") as file:
     job, jobargs = pickle.load(file)
 print(job.map.__module__, sys.modules["discolocal"].__file__.startswith(archive), sys.modules["cloudpickle"].__file__)

@@ -59,25 +59,7 @@ def test_the_limit_is_that_of_the_protocol() -> None:
     assert protocol.MAX_LENGTH == 100 << 20
 
 
-def test_a_message_that_is_too_big_is_fatal_and_says_so(small: None, tmp_path: Path) -> None:
-    def tells(line: str, params: Any) -> Any:
-        from discolocal.worker import current
-
-        current().msg("y" * 2000)  # type: ignore[union-attr]
-        return []
-
-    job = Job(map=tells)
-    node = Node(tmp_path, job)
-    try:
-        result = node.map("raw://x")
-    except DiscoError as error:  # the text of the failure has to pass the limit of this test as well
-        assert "FATAL" in str(error)
-        return
-    assert result.kind == "fatal"
-    assert "too big" in result.headline
-
-
-def test_a_real_message_of_more_than_the_limit(tmp_path: Path) -> None:
+def test_a_message_that_is_too_big_is_fatal_and_says_so(tmp_path: Path) -> None:
     def tells(line: str, params: Any) -> Any:
         from discolocal.worker import current
 

@@ -111,7 +111,10 @@ class Sink:
 
 
 def routed(
-    entries: list[list[tuple[Any, Any]]], partitions: int | None, partition: Any = default_partition, combiner: Any = None
+    entries: list[list[tuple[Any, Any]]],
+    partitions: int | None,
+    partition: Any = default_partition,
+    combiner: Any = None,
 ) -> dict[int | None, list[tuple[Any, Any]]]:
     """What a map over `entries`, lists of pairs, sends to each label."""
     sinks: dict[int | None, Sink] = {}
