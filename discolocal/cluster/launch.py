@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import fcntl
 import gc
 import os
 import pickle
@@ -214,11 +215,14 @@ class Fork:
 def _unlinked_file() -> int:
     """Open a file that has no name: it is gone when its last descriptor is."""
     if hasattr(os, "memfd_create"):
-        return os.memfd_create("discolocal-log")
-    import tempfile
+        fd = os.memfd_create("discolocal.log")
+    else:
+        import tempfile
 
-    fd, path = tempfile.mkstemp(prefix="discolocal-log-")
-    os.unlink(path)
+        fd, path = tempfile.mkstemp(prefix="discolocal-")
+        os.unlink(path)
+    # Several processes of a task may print at the same time: each line goes to the end.
+    fcntl.fcntl(fd, fcntl.F_SETFL, os.O_APPEND)
     return fd
 
 

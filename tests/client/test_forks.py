@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from discolocal import active, jobdata
+from discolocal import LocalCluster, active, jobdata
+from discolocal.error import PortabilityWarning
 from discolocal.job import Job
 from discolocal.worker import messages
 from tests.worker.harness import Node
@@ -129,3 +130,26 @@ def test_streams_of_other_threads_tasks_are_given_back_in_a_child(tmp_path: Any)
 
 
 GO: dict[str, threading.Event] = {}
+
+
+def test_a_task_goes_on_reading_after_its_children_have_printed() -> None:
+    """What they print is shown, every line once, and does not disturb the conversation of the task."""
+
+    def forks(iter: Any, params: Any) -> Any:
+        for key, value in iter:
+            pid = os.fork()
+            if pid == 0:
+                for number in range(20):
+                    print(f"{key} {number} of a child")
+                os._exit(0)
+            os.waitpid(pid, 0)
+            yield key, value
+
+    inputs = [f"raw://{n}" for n in range(6)]
+    with LocalCluster(nodes=2) as cluster, warnings.catch_warnings():
+        warnings.simplefilter("ignore", PortabilityWarning)
+        results = cluster.run(Job(map=lambda e, p: [(e, 1)], reduce=forks), input=inputs)
+        assert sorted(results) == [(str(n), 1) for n in range(6)]
+        said = [text for _offset, (_time, _host, text) in results.job.events()]
+    for line in [f"{key} {number} of a child" for key in range(6) for number in range(20)]:
+        assert sum(text.endswith(f" {line}") for text in said) == 1, line
