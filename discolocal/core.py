@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from discolocal.error import DataError, DiscoError, JobError
-from discolocal.schemes import scheme_dir, scheme_disco, scheme_of
+from discolocal.schemes import scheme_dir, scheme_of
 from discolocal.worker.inputs import Input
 from discolocal.worker.task_io import StreamCombiner, chain_reader, task_input_stream
 
@@ -72,9 +72,7 @@ def _index(replicas: list[str]) -> Iterator[str]:
             error = found
             continue
         for line in lines:
-            path = scheme_disco.find_local(line.url, None) if scheme_of(line.url) == "disco" else None
-            if path is not None and line.size >= 0 and (size := os.path.getsize(path)) != line.size:
-                raise DataError(f"Its file {path} has {size} bytes, its index says {line.size}", line.url)
+            scheme_dir.check_size(line)
             yield line.url
         return
     raise error if error is not None else DataError("No url of an index", replicas)

@@ -381,7 +381,6 @@ class LocalCluster:
         self._jobs.pop(run.name, None)
 
 
-
 def _temporary_name() -> str:
     """The path of a temporary directory that does not exist yet."""
     while True:

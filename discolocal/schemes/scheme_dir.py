@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
+from discolocal.error import DataError
 from discolocal.schemes import open_url, scheme_disco
 from discolocal.wire import index
 
@@ -19,6 +21,15 @@ def read_index(url: str, task: Task | None = None) -> list[index.Line]:
     file, _size, _url = scheme_disco.open_source(url, task, None)
     with file:
         return index.parse(file.read(), url)
+
+
+def check_size(line: index.Line, task: Task | None = None) -> None:
+    """Raise DataError when the file of an index line is on this machine and has not the size the index says."""
+    if line.size < 0 or not line.url.startswith("disco://"):
+        return
+    path = scheme_disco.find_local(line.url, task)
+    if path is not None and (size := os.path.getsize(path)) != line.size:
+        raise DataError(f"Its file {path} has {size} bytes, its index says {line.size}", line.url)
 
 
 class Outputs:

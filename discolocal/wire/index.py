@@ -62,7 +62,10 @@ def _line(line: str, number: int, name: str) -> Line:
     try:
         if len(columns) not in (2, 3) or not columns[1]:
             raise ValueError
-        return Line(_int(columns[0]), columns[1], _int(columns[2]) if len(columns) == 3 else -1)
+        size = _int(columns[2]) if len(columns) == 3 else None
+        if size is not None and size < 0:
+            raise ValueError
+        return Line(_int(columns[0]), columns[1], -1 if size is None else size)
     except ValueError:
         raise DataError(f"Bad line {number} in index: {line[:200]!r}", name) from None
 

@@ -255,9 +255,12 @@ def _expand(item: Any, keep_dirs: bool) -> list[Any]:
     if scheme == "tag":
         raise DiscoError(f"Input {item}: tags need DDFS, which a local cluster does not have")
     if scheme == "dir" and not keep_dirs:
-        from discolocal.schemes.scheme_dir import read_index
+        from discolocal.schemes.scheme_dir import check_size, read_index
 
-        return [[line.url] for line in read_index(item)]
+        lines = read_index(item)
+        for line in lines:
+            check_size(line)  # a map gets the file's url alone: a later look would not know its size
+        return [[line.url] for line in lines]
     return [item]
 
 

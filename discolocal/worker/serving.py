@@ -83,7 +83,10 @@ def failure_text(error: BaseException, task: Task | None) -> str:
 
 def one_line(value: object, limit: int = 1000) -> str:
     """The text of `value` as one line of at most `limit` characters."""
-    text = " ".join(str(value).split())
+    try:
+        text = " ".join(str(value).split())
+    except Exception as error:
+        text = f"<{type(value).__name__} whose text fails: {type(error).__name__}>"
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 

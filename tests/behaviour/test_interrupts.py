@@ -153,6 +153,9 @@ while True:
 """
 
 
+MOMENTS = pytest.mark.parametrize(("start", "round"), [*(("fork", n) for n in range(5)), ("inline", 0), ("inline", 1)])
+
+
 def random_moment(program: Program, start: str, sig: signal.Signals) -> None:
     seed = random.SystemRandom().getrandbits(32)
     moment = random.Random(seed).uniform(0, 0.6)
@@ -167,8 +170,7 @@ def random_moment(program: Program, start: str, sig: signal.Signals) -> None:
         os.kill(process.pid, sig)
 
 
-@START
-@pytest.mark.parametrize("round", range(5))
+@MOMENTS
 def test_ctrl_c_at_a_random_moment_leaves_nothing(program: Program, start: str, round: int) -> None:
     random_moment(program, start, signal.SIGINT)
     _, err, status = finish(program, 3)
@@ -176,8 +178,7 @@ def test_ctrl_c_at_a_random_moment_leaves_nothing(program: Program, start: str, 
     assert program.gone_within(5) == []
 
 
-@START
-@pytest.mark.parametrize("round", range(5))
+@MOMENTS
 def test_kill_9_of_the_caller_at_a_random_moment_leaves_nothing(program: Program, start: str, round: int) -> None:
     random_moment(program, start, signal.SIGKILL)
     assert program.process is not None and program.process.wait(10) == -signal.SIGKILL

@@ -284,7 +284,8 @@ def test_a_missing_file_is_a_data_error(tmp_path: Path) -> None:
         open_url(str(tmp_path / "none"))
 
 
-def test_files_of_a_job_by_disco_and_dir_urls(tmp_path: Path) -> None:
+def test_files_of_a_job_by_disco_and_dir_urls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schemes, "data_roots", [])
     node = Node(tmp_path / "data", Job(map=line_itself, map_output_stream=nop_streams()))
     result = node.map("raw://a\nb\n")
     url = names.disco_url(HOST, JOB, result.outputs[0][1])
