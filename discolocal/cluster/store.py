@@ -146,9 +146,11 @@ def write_index(order: TaskOrder, home: str, outputs: Iterable[tuple[int, str, i
     with contextlib.suppress(FileExistsError):
         os.mkdir(os.path.join(home, INDEX_DIR))
     data = b"".join(map(index.dump_line, lines))
-    with open(os.path.join(home, location), "xb", buffering=0) as out:
+    path = os.path.join(home, location)
+    with open(f"{path}.partial", "xb", buffering=0) as out:
         if out.write(data) != len(data):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), out.name)
+    os.rename(f"{path}.partial", path)
     sizes: dict[int, int] = {}
     for line in lines:
         sizes[line.label] = sizes.get(line.label, 0) + line.size
