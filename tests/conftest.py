@@ -73,6 +73,21 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 @pytest.fixture(autouse=True)
+def roots_of_this_test_only() -> Iterator[None]:
+    """Results of clusters with a given root stay readable for the life of the process: not into the next test."""
+    from discolocal import schemes
+
+    before = list(schemes.data_roots)
+    yield
+    schemes.data_roots[:] = [root for root in schemes.data_roots if root in before or _in_use(root)]
+
+
+def _in_use(root: str) -> bool:
+    holding = sys.modules.get("discolocal.cluster.holding")
+    return holding is not None and any(os.path.join(open.root, "data") == root for open in holding._open)
+
+
+@pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
     """Fail a test that leaves a process, a thread, a descriptor or a temporary path behind."""
     before = leaks.snapshot()

@@ -95,8 +95,8 @@ class Inline:
             _do(job, list(work), scheduler)
 
     def kill(self, job: JobRun, text: str) -> None:
-        """End a job that was interrupted (it cannot run while the caller does something else)."""
-        job.feed(KillAsked(text))
+        """End a job that was interrupted: nothing of it can run while the caller does something else."""
+        job.crashed(text)
 
     def close(self) -> None:
         """Nothing is left to end."""

@@ -168,6 +168,19 @@ def test_required_files_lie_in_the_working_directory_of_the_task(cluster: LocalC
     assert dict(results) == {"lib/table.txt": b"x y"}
 
 
+def test_a_relative_required_file_is_looked_for_in_the_working_directory(
+    cluster: LocalCluster, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def map(entry, params):
+        with open("lib/table.txt") as file:
+            yield entry, file.read()
+
+    write("deep/table.txt", "x y")
+    monkeypatch.chdir(tmp_path)
+    results = cluster.run(Job(map=map), input=["raw://e"], required_files=["deep/table.txt"])
+    assert dict(results) == {"e": "x y"}
+
+
 def test_a_required_file_that_is_missing_is_named_at_submission(cluster: LocalCluster, tmp_path: Path) -> None:
     with pytest.raises((DiscoError, OSError), match="nothing-here"):
         cluster.run(Job(map=words), input=["raw://x"], required_files=[str(tmp_path / "nothing-here")])

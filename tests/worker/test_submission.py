@@ -235,6 +235,8 @@ def dir_url(tmp_path: Path) -> Iterator[str]:
     folder = tmp_path / "data" / "n1" / "aa" / "job"
     folder.mkdir(parents=True)
     (folder / "x.results").write_bytes(b"".join(map(index.dump_line, lines)))
+    for line in lines:
+        (folder / f"out-{line.label}").write_bytes(b"x")
     schemes.data_roots.append(str(tmp_path / "data"))
     yield "dir://n1/disco/n1/aa/job/x.results"
     schemes.data_roots.remove(str(tmp_path / "data"))
