@@ -77,7 +77,7 @@ class _Record(NamedTuple):
     """What a forked worker needs before it can speak the protocol."""
 
     home: str
-    environ: dict[str, str]
+    environ: dict[str, str] | None
     envs: dict[str, str]
     sys_path: tuple[str, ...]
     data_roots: tuple[str, ...]
@@ -152,6 +152,8 @@ class Fork:
     def __init__(self) -> None:
         self._spare: ForkedWorker | None = None
         self._die_with_parent = _parent_death_signal()
+        os.environ.pop("PYTHONHASHSEED", None)  # the node's own affair
+        self._environ = dict(os.environ)
 
     def prepare(self) -> None:
         """Fork the spare worker."""
@@ -160,7 +162,9 @@ class Fork:
 
     def start(self, order: TaskOrder, home: str) -> ForkedWorker:
         """Give the task to the spare worker, or to a new one."""
-        record = pickle.dumps(_Record(home, order.job.environ, order.job.envs, order.job.sys_path, order.job.roots))
+        # Nearly always it is the environment that the node has as well: then there is nothing to change.
+        environ = None if order.job.environ == self._environ else order.job.environ
+        record = pickle.dumps(_Record(home, environ, order.job.envs, order.job.sys_path, order.job.roots))
         data = _LENGTH.pack(len(record)) + record
         spare, self._spare = self._spare, None
         if spare is not None:
@@ -294,8 +298,9 @@ def _read_record(fd: int) -> _Record | None:
 
 def _work(record: _Record, read_fd: int, write_fd: int) -> int:
     os.chdir(record.home)
-    os.environ.clear()
-    os.environ.update(record.environ)
+    if record.environ is not None:
+        os.environ.clear()
+        os.environ.update(record.environ)
     os.environ.update(record.envs)
     sys.path[:] = record.sys_path
     schemes.data_roots[:] = record.data_roots
