@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import shutil
 from collections.abc import Callable
@@ -68,7 +69,8 @@ class Holding:
             shutil.rmtree(self.root, ignore_errors=True)
             if not os.path.lexists(self.root):
                 watcher.forget_root(self.root)  # else it tries again when this process is gone
-            schemes.data_roots.remove(store.data_dir(self.root))
+            with contextlib.suppress(ValueError):  # the list is public: it may be gone from there
+                schemes.data_roots.remove(store.data_dir(self.root))
 
 
 _afterwards: list[Callable[[], None]] = []
