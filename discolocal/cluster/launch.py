@@ -44,9 +44,6 @@ class Launched(Protocol):
     def poll(self) -> int | None:
         """The exit code if the process has ended (negative: a signal), else None."""
 
-    def wait(self) -> int:
-        """Wait for its end and return the exit code."""
-
     def log_tail(self, size: int) -> tuple[int, bytes]:
         """What it wrote to descriptors 1 and 2: how many bytes are left out at the beginning, and the last `size`."""
 
@@ -109,26 +106,17 @@ class ForkedWorker:
     def poll(self) -> int | None:
         """See `Launched`."""
         if self._status is None:
-            self._wait(os.WNOHANG)
+            try:
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
+            except ChildProcessError:
+                self._status = 0
+            else:
+                if pid:
+                    self._status = os.waitstatus_to_exitcode(status)
+                    # What it started may have outlived it; its group's number is not given away before they end.
+                    with contextlib.suppress(ProcessLookupError, PermissionError):
+                        os.killpg(self.pid, signal.SIGKILL)
         return self._status
-
-    def wait(self) -> int:
-        """See `Launched`."""
-        if self._status is None:
-            self._wait(0)
-        return 0 if self._status is None else self._status
-
-    def _wait(self, flag: int) -> None:
-        try:
-            pid, status = os.waitpid(self.pid, flag)
-        except ChildProcessError:
-            self._status = 0
-        else:
-            if pid:
-                self._status = os.waitstatus_to_exitcode(status)
-                # What it started may have outlived it; its group's number is not given away before they end.
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(self.pid, signal.SIGKILL)
 
     def log_tail(self, size: int) -> tuple[int, bytes]:
         """See `Launched`."""

@@ -75,7 +75,7 @@ class Node:
         self._selector.register(self._wakeup, selectors.EVENT_READ)
 
     def run(self) -> None:
-        """Serve until the master is gone or says so."""
+        """Serve until the master is gone."""
         try:
             self._link.send(READY)
             self._prepare()
@@ -85,7 +85,7 @@ class Node:
                 self._selector.modify(self._link.fileno(), interest)
                 for key, mask in self._selector.select():
                     self._ready(key.fd, mask)
-        except (LinkClosed, _Exit):
+        except LinkClosed:
             pass
         finally:
             for running in list(self._tasks.values()):
@@ -126,8 +126,6 @@ class Node:
                     self._end(running)
             case ("pids",):
                 self._link.send(("pids", [*self._launcher.spares()]))
-            case ("exit",):
-                raise _Exit
 
     def _start(self, order: TaskOrder) -> None:
         try:
@@ -256,10 +254,6 @@ class Node:
                 "a cluster that breaks the worker protocol and the task is retried. Capture or redirect it.",
             )
             self._event(TaskEvent(end.key, "MSG", text))
-
-
-class _Exit(Exception):
-    """The master asked the node to end."""
 
 
 def _ends_soon(worker: Launched) -> int | None:
