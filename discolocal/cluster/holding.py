@@ -61,7 +61,6 @@ class Holding:
         """Note that it is closed; False if it was before, or in a fork of the process it belongs to."""
         first = not self.closed and not self.foreign
         self.closed = True
-        _open.discard(self)
         return first
 
     def _remove(self) -> None:
@@ -71,15 +70,23 @@ class Holding:
                 watcher.forget_root(self.root)  # else it tries again when this process is gone
             with contextlib.suppress(ValueError):  # the list is public: it may be gone from there
                 schemes.data_roots.remove(store.data_dir(self.root))
+        _open.discard(self)  # last: until then somebody at exit has to wait for this
 
 
 _afterwards: list[Callable[[], None]] = []
 
 
-def _close_all() -> None:
-    """At interpreter exit: first the clusters that nobody closed, then what they ran on."""
+def _close_clusters() -> None:
+    """Close every cluster, and wait for those that were dropped and are still closing."""
     for holding in list(_open):
         holding.close()
+        if holding.executor is not None and not holding.foreign:
+            holding.executor.close()
+
+
+def _close_all() -> None:
+    """At interpreter exit: first the clusters that nobody closed, then what they ran on."""
+    _close_clusters()
     for close in _afterwards:
         close()
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from discolocal import DiscoError, Job, JobError, LocalCluster
+from discolocal.cluster import holding
 from discolocal.cluster.events import EventLog
 from discolocal.cluster.pool import pool
 from discolocal.worker.classic.func import sum_reduce
@@ -75,6 +76,19 @@ def test_a_cluster_that_nobody_refers_to_gives_its_nodes_and_files_back() -> Non
     gc.collect()
     assert gone() is None
     assert until(lambda: not os.path.exists(root))
+
+
+def test_a_cluster_dropped_at_the_last_moment_is_closed_before_its_nodes() -> None:
+    cluster = LocalCluster(nodes=1)
+    assert dict(cluster.run(Job(map=words, reduce=sum_reduce), input=["raw://a"])) == {"a": 1}
+    dropped, master = cluster._holding, cluster._holding.executor
+    del cluster
+    gc.collect()
+    assert dropped.closed
+    holding._close_clusters()  # what comes first at interpreter exit
+    assert until(lambda: not master._thread.is_alive(), 1)
+    assert dropped not in holding._open
+    assert not os.path.exists(dropped.root)
 
 
 def test_a_failed_job_does_not_keep_the_callers_objects_alive() -> None:
