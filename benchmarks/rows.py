@@ -101,6 +101,18 @@ def tasks() -> list[Row]:
     return [Row("tasks", "{}", contestants, want, quick, Goal(limit=2.0, peer="pool"))]
 
 
+def executed() -> list[Row]:
+    """The cost of a task whose worker is a program."""
+    want, quick = Want("singles", 50), Want("singles", 10)
+    return [Row("exec", "a task with exec", scripts("exec", "pool"), want, quick, Goal(0.120, "pool", sized=False))]
+
+
+def home() -> list[Row]:
+    """The archive of a job home, once all is in memory."""
+    small = Want("small", 1)
+    return [Row("home", "zip a job home, warm", scripts("home"), small, small, Goal(limit=0.005, sized=False))]
+
+
 WORKLOADS: dict[str, Callable[[], list[Row]]] = {
     "cold": cold,
     "warm": warm,
@@ -108,6 +120,8 @@ WORKLOADS: dict[str, Callable[[], list[Row]]] = {
     "shuffle": shuffle,
     "sort": sort,
     "tasks": tasks,
+    "exec": executed,
+    "home": home,
 }
 MEMORY = "memory"
 NAMES = (*WORKLOADS, MEMORY)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from discolocal.cluster.local import LocalCluster
     from discolocal.cluster.results import Results
-    from discolocal.core import result_iterator
+    from discolocal.core import Disco, result_iterator
     from discolocal.error import CommError, DataError, DiscoError, JobError, PortabilityWarning
     from discolocal.job import Job
     from discolocal.wire.jobpack import JobPack
@@ -22,6 +22,7 @@ __version__ = "0.1.0"
 __all__ = [
     "CommError",
     "DataError",
+    "Disco",
     "DiscoError",
     "Job",
     "JobError",
@@ -36,6 +37,7 @@ __all__ = [
 _HOMES = {
     "CommError": "discolocal.error",
     "DataError": "discolocal.error",
+    "Disco": "discolocal.core",
     "DiscoError": "discolocal.error",
     "Job": "discolocal.job",
     "JobError": "discolocal.error",

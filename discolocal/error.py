@@ -7,7 +7,12 @@ from __future__ import annotations
 
 
 class DiscoError(Exception):
-    """Base of every error that discolocal raises on purpose."""
+    """Base of every error that discolocal raises on purpose.
+
+    `finding` is the code of the portability finding that the error is (see `discolocal.wire.portability`), "" if none.
+    """
+
+    finding = ""
 
 
 class JobError(DiscoError):
@@ -53,7 +58,7 @@ class PortabilityWarning(UserWarning):
     """The job works here, but a real Disco cluster would behave differently.
 
     `code` is a stable short name, e.g. ``"sort-text-keys"``; the text says what would happen on a
-    cluster and what to change. `LocalCluster(strict=True)` makes it an error.
+    cluster and what to change. A strict run makes it an error.
     """
 
     def __init__(self, code: str, text: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import stat
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from discolocal.error import DataError, DiscoError
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
 MIN_FREE = 1 << 20  # bytes of free disk below which a task gives up
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _EMPTY_ZIP = b"PK\x05\x06" + bytes(18)
+_MAX_PART = 255  # bytes of a name that file systems take
+_NODES_OWN = frozenset((".disco", ".jobhome", "jobfile"))
 
 
 class AtomicFile:
@@ -63,12 +67,36 @@ class AtomicFile:
             os.unlink(self.partial)
 
 
-def arc_name(path: str) -> str:
-    """`path` as the name of an entry of a job home: relative, without ``..`` (reference 1.7)."""
-    name = os.path.normpath(path.lstrip("/"))
-    if name in ("", ".") or name.split(os.sep)[0] == ".." or "\0" in name:
-        raise DiscoError(f"A file of the job home may not lie outside of it: {path!r}")
-    return name.replace(os.sep, "/")
+def arc_name(name: str) -> str:
+    """`name` as that of an entry of a job home: relative, in it, encodable, and none that a node uses (reference 1.7).
+
+    Raises DiscoError naming it.
+    """
+    parts = name.split("/")
+    try:
+        too_long = any(len(part.encode()) > _MAX_PART for part in parts)
+    except UnicodeEncodeError:
+        too_long = True
+    if name.startswith("/") or ".." in parts or parts[-1] in ("", ".") or "\0" in name or too_long:
+        raise DiscoError(
+            f"A file of the job home may not lie outside of it: its name must be a relative path without '..', each"
+            f" part at most {_MAX_PART} bytes of UTF-8, not {name[:200]!r}"
+        )
+    name = "/".join(part for part in parts if part not in ("", "."))
+    if name.partition("/")[0] in _NODES_OWN:
+        raise DiscoError(f"A file of the job home may not be called {name!r}: nodes keep a file of their own there")
+    return name
+
+
+@lru_cache(maxsize=8)
+def _names(archive: bytes) -> tuple[str, ...]:
+    if not archive:
+        return ()
+    import io
+    from zipfile import ZipFile
+
+    with ZipFile(io.BytesIO(archive)) as zip:
+        return tuple(zip.namelist())
 
 
 class DiscoZipFile:
@@ -81,19 +109,42 @@ class DiscoZipFile:
     def __init__(self, base: bytes = b"") -> None:
         self._base = base
         self._added: dict[str, bytes] = {}
+        self._origins: dict[str, str] = {}
+        self._directories: set[str] = set()
 
     def writestr(self, name: str, data: str | bytes) -> None:
-        """Add a file with the given content; a later one of the same name replaces it."""
-        self._added[arc_name(name)] = data.encode("utf-8", "surrogateescape") if isinstance(data, str) else bytes(data)
+        """Add a file with the given content.
+
+        Raises DiscoError for a name that may not be, or that stands for a file of other content already.
+        """
+        self._add(arc_name(name), data.encode("utf-8", "surrogateescape") if isinstance(data, str) else bytes(data), "")
 
     def write(self, path: str, name: str | None = None) -> None:
         """Add the file at `path` as `name` (default: its path without the leading ``/``). Raises DiscoError."""
         try:
+            if not stat.S_ISREG(os.stat(path).st_mode):
+                raise DiscoError(f"Cannot read a file for the job home: {path} is no regular file")
             with open(path, "rb") as file:
                 data = file.read()
-        except OSError as error:
-            raise DiscoError(f"Cannot read a file for the job home: {path}: {error.strerror}") from error
-        self.writestr(name or path, data)
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise DiscoError(f"Cannot read a file for the job home: {path}: {why}") from error
+        self._add(arc_name(os.path.normpath(path).lstrip("/") if name is None else name), data, path)
+
+    def _add(self, name: str, data: bytes, origin: str) -> None:
+        if name in self._added:
+            if self._added[name] != data:
+                both = " and ".join(path or "another" for path in (self._origins[name], origin))
+                raise DiscoError(f"Two files of different content would be {name!r} in the job home: {both}")
+            return
+        if name in _names(self._base):
+            raise DiscoError(f"A file of the job home may not be called {name!r}: that one is discolocal's own")
+        parents = {name[:at] for at, char in enumerate(name) if char == "/"}
+        if name in self._directories or not parents.isdisjoint(self._added):
+            raise DiscoError(f"{name!r} would be both a file and a directory in the job home, or lie in a file")
+        self._directories |= parents
+        self._added[name] = data
+        self._origins[name] = origin
 
     def writepath(self, path: str, name: str | None = None, exclude: Iterable[str] = ()) -> None:
         """Add a file, or a directory with all below it but files with an extension in `exclude`, below `name`."""
@@ -106,15 +157,11 @@ class DiscoZipFile:
                 if os.path.splitext(file)[1] in exclude:
                     continue
                 full = os.path.join(directory, file)
-                self.write(full, full if name is None else f"{name}/{os.path.relpath(full, path)}")
+                self.write(full, None if name is None else f"{name}/{os.path.relpath(full, path)}")
 
     def namelist(self) -> list[str]:
         """The names of all entries."""
-        import io
-        from zipfile import ZipFile
-
-        with ZipFile(io.BytesIO(self.dumps())) as archive:
-            return archive.namelist()
+        return [*_names(self._base), *self._added]
 
     def dumps(self) -> bytes:
         """Return the archive. Equal entries give equal bytes."""

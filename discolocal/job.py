@@ -1,11 +1,12 @@
 """Jobs: what to run, packed for a master and followed while it runs.
 
 A `Job` knows its parameters and its worker; the worker turns them into a job pack; a master (a
-`LocalCluster`) runs the pack and answers questions about it by the job's name.
+`LocalCluster`, or a real one by its url) runs the pack and answers questions about it by the job's name.
 """
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,8 +14,7 @@ from discolocal.error import DiscoError, JobError
 from discolocal.task import jobdata
 from discolocal.wire.jobpack import JobPack
 from discolocal.worker.classic.worker import Worker as ClassicWorker
-from discolocal.worker.client import check_arguments, strictly
-from discolocal.worker.serving import short_repr
+from discolocal.worker.client import check_arguments, gathering, thorough
 
 if TYPE_CHECKING:
     from discolocal.worker import Worker as BaseWorker
@@ -25,11 +25,11 @@ __all__ = ["Job", "JobPack"]
 class Job:
     """A Disco job.
 
-    Parameters: `name` is the prefix of the job's name (default: the name of the class); `master` a
-    `LocalCluster`, on which `run` starts the job; `worker` the `Worker` that packs and runs it
-    (default: `Job.Worker()`, the classic worker); `settings` are those of a client of a real
-    master and must be None. All other keyword arguments are job parameters, as class attributes
-    of a subclass would be: `Job(map=f, reduce=g)`.
+    Parameters: `name` is the prefix of the job's name (default: the name of the class); `master` is where
+    `run` starts the job: a `LocalCluster`, a `Disco`, or the url of a real master such as ``http://host:8989`` or
+    ``disco://host`` (default: DISCO_MASTER of the environment); `worker` the `Worker` that packs and runs it
+    (default: `Job.Worker()`, the classic worker); `settings` must be None. All other keyword
+    arguments are job parameters, as class attributes of a subclass would be: `Job(map=f, reduce=g)`.
 
     Raises TypeError for a parameter that neither the worker nor the class knows.
     Parameters of a job resolve in this order: argument of `run`, attribute of the job, item of the
@@ -74,7 +74,7 @@ class Job:
         **parameters: Any,
     ) -> None:
         if settings is not None:
-            raise DiscoError("settings are those of a client of a real master, which is not supported: leave them out")
+            raise DiscoError("Job(settings=...) is not supported: use master and the environment")
         if name is not None:
             vars(self)["name"] = name
         vars(self).update(master=master, worker=worker)
@@ -98,17 +98,18 @@ class Job:
 
     @property
     def disco(self) -> Any:
-        """The master of this job, under Disco's name for it."""
-        return self.master
+        """The master of this job, a `LocalCluster` or a `Disco`. Raises JobError when it has none."""
+        return self._master()
 
     def run(self, **jobargs: Any) -> Job:
         """Pack the job, start it on its master and return itself, with the unique name the master gave.
 
         `jobargs` are job parameters, `input` above all. Does not wait: `job.wait()` does. Raises
-        TypeError for an unknown parameter, DiscoError for input that cannot be packed.
+        TypeError for an unknown parameter, DiscoError for input that cannot be packed or a pack that is refused.
         """
-        # Not by assignment: a job may be a frozen dataclass.
-        vars(self)["name"] = self._master().submit(self, **jobargs).name
+        submitted = self._master().submit(self, **jobargs)
+        # A cluster gives a job, a real master its name. Not by assignment: a job may be a frozen dataclass.
+        vars(self)["name"] = getattr(submitted, "name", submitted)
         return self
 
     def pack(self, **jobargs: Any) -> JobPack:
@@ -116,14 +117,19 @@ class Job:
         worker = self._worker()
         if self.worker is None:
             vars(self)["worker"] = worker
-        jobdict = worker.jobdict(self, **jobargs)
-        envs = worker.jobenvs(self, **jobargs)
-        home = worker.jobhome(self, **jobargs)
-        return JobPack(1, jobdict, envs, home, jobdata(self, jobargs))
+        with gathering():
+            jobdict = worker.jobdict(self, **jobargs)
+            envs = worker.jobenvs(self, **jobargs)
+            home = worker.jobhome(self, **jobargs)
+            if thorough():
+                from discolocal.worker import sending
+
+                sending.check(worker, self, jobargs, home)
+            return JobPack(1, jobdict, envs, home, jobdata(self, jobargs))
 
     def _pack(self, jobargs: dict[str, Any], strict: bool) -> JobPack:
-        """`pack(**jobargs)`; with `strict` its first PortabilityWarning is raised instead of shown."""
-        with strictly(strict):
+        """`pack(**jobargs)`; with `strict` its PortabilityWarnings are raised, as one, instead of shown."""
+        with gathering(strict):
             return self.pack(**jobargs)
 
     def _ask(self, name: str, *args: Any, **kwargs: Any) -> Any:
@@ -137,9 +143,15 @@ class Job:
         master = self.master
         if hasattr(master, "submit"):
             return master
-        if master is None:
-            raise JobError(self, "it has no master: use Job(master=LocalCluster()) or LocalCluster().run(job)")
-        raise JobError(self, f"master={short_repr(master)}: only a LocalCluster is supported as master")
+        if master is None and not os.environ.get("DISCO_MASTER"):
+            raise JobError(
+                self,
+                "it has no master: use LocalCluster().run(job), Job(master=LocalCluster()), Job(master=url of a master)"
+                " or the environment variable DISCO_MASTER",
+            )
+        from discolocal.core import Disco
+
+        return Disco(master)
 
 
 Job.reserved_names = frozenset(dir(Job)) | {

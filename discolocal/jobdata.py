@@ -6,18 +6,22 @@ everything else goes by reference. Module globals, closures and lambdas keep wor
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from discolocal.error import DiscoError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from types import ModuleType
 
+T = TypeVar("T")
 PROTOCOL = 5
+LOCAL, PYTHON, INSTALLED = "local", "python", "installed"
 _stdlib = os.path.dirname(os.path.realpath(os.__file__)) + os.sep
 _lock = threading.Lock()
 
@@ -31,16 +35,21 @@ def _forked() -> None:
 os.register_at_fork(after_in_child=_forked)
 
 
+@lru_cache(maxsize=4096)
+def whose(file: str) -> str:
+    """Whose a module's file is, by its path: LOCAL the user's own, PYTHON or INSTALLED."""
+    if "site-packages" in file or "dist-packages" in file:
+        return INSTALLED  # where the file is said to be counts, not where a link to it leads
+    return PYTHON if os.path.realpath(file).startswith(_stdlib) else LOCAL
+
+
 def is_local(module: ModuleType | None) -> bool:
     """Whether `module` is the user's own: a file that is not of Python, of an installed package or of discolocal."""
     name = getattr(module, "__name__", "")
     file = getattr(module, "__file__", None)
     if not name or not file or name == "__main__" or name.partition(".")[0] == "discolocal":
         return False
-    if not file.endswith((".py", ".pyc")):
-        return False
-    file = os.path.realpath(file)
-    return not (file.startswith(_stdlib) or "site-packages" in file or "dist-packages" in file)
+    return file.endswith((".py", ".pyc")) and whose(file) == LOCAL
 
 
 def functions(value: Any) -> Iterator[Any]:
@@ -77,20 +86,44 @@ def jobdata(job: Any, jobargs: dict[str, Any]) -> bytes:
 
     Raises DiscoError naming the parameter that cannot be pickled.
     """
-    import cloudpickle
+    return dumped(job, jobargs, _dumps)
 
+
+def dumped(job: Any, jobargs: dict[str, Any], dump: Callable[[object], T]) -> T:
+    """What `dump((job, jobargs))` returns, with the user's own modules going by value if that can be.
+
+    Raises DiscoError naming the parameter that cannot be pickled.
+    """
     modules = home_modules(job, jobargs)
     try:
-        return _dump_by_value((job, jobargs), modules)
+        with _by_value(modules):
+            return dump((job, jobargs))
     except Exception as error:
         by_value = error
     try:
-        return bytes(cloudpickle.dumps((job, jobargs), protocol=PROTOCOL))
+        return dump((job, jobargs))
     except Exception:
         raise DiscoError(_blame(job, jobargs, modules, by_value)) from by_value
 
 
-def _dump_by_value(value: object, modules: list[ModuleType]) -> bytes:
+def _dumps(value: object) -> bytes:
+    from io import BytesIO
+
+    from discolocal.worker.travel.pickler import JobPickler
+
+    file = BytesIO()
+    JobPickler(file).dump(value)
+    return file.getvalue()
+
+
+def with_cache(function: Callable[..., Any], maxsize: int | None, typed: bool) -> Callable[..., Any]:
+    """A function with a cache of results, empty at first, as it stands in the data of a job."""
+    return lru_cache(maxsize=maxsize, typed=typed)(function)
+
+
+@contextlib.contextmanager
+def _by_value(modules: list[ModuleType]) -> Iterator[None]:
+    """Functions and classes of these modules are pickled by value inside of the block."""
     import cloudpickle
 
     # The registry is one for the whole process: two threads may not dump at the same time.
@@ -100,7 +133,7 @@ def _dump_by_value(value: object, modules: list[ModuleType]) -> bytes:
         for module in added:
             cloudpickle.register_pickle_by_value(module)
         try:
-            return bytes(cloudpickle.dumps(value, protocol=PROTOCOL))
+            yield
         finally:
             for module in added:
                 cloudpickle.unregister_pickle_by_value(module)
@@ -114,7 +147,8 @@ def _blame(job: Any, jobargs: dict[str, Any], modules: list[ModuleType], error: 
             if name in ("master", "disco", "worker") or name.startswith("_"):
                 continue
             try:
-                _dump_by_value(value, modules)
+                with _by_value(modules):
+                    _dumps(value)
             except Exception as reason:
                 return f"Cannot send the {kind} {name!r} to the nodes: {type(reason).__name__}: {reason}"
     return f"Cannot send the job {type(job).__qualname__} to the nodes: {type(error).__name__}: {error}"

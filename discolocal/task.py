@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["Task", "jobdata"]
 
 _UNSAFE = re.compile(r"[^!$&'()*+,\-.0-9:;<=>@A-Z\[\]^_`a-z{|}~]")
-MAX_HOST = 100
 
 
 class Task:
@@ -145,8 +144,8 @@ class Task:
     def _safe_group(self) -> str:
         """``<label>-<host>``; a raw:// url makes its text the host, which may be anything (reference 9.1, trap 10)."""
         host = self.group_host
-        safe = _UNSAFE.sub("_", host)[:MAX_HOST]
-        if len(host) > MAX_HOST or not host.isascii() or any(c.isspace() or c == "\0" for c in host):
+        safe = _UNSAFE.sub("_", host)[: names.MAX_HOST]
+        if names.breaks_paths(host):
             self.warn(
                 "raw-host",
                 f"the text of a raw:// input becomes part of file names on a cluster, where {host[:60]!r} makes the job"
@@ -203,6 +202,12 @@ class Task:
         if self.local.get("strict"):
             raise PortabilityWarning(code, text)
         if self.channel is not None:
+            self.msg(event.portability(code, text))
+
+    def notice(self, code: str, text: str) -> None:
+        """Like `warn`, where raising would be lost or hide another error: the master ends a strict job."""
+        if code not in self._warned and self.local and self.channel is not None:
+            self._warned.add(code)
             self.msg(event.portability(code, text))
 
     def put(self, key: str, value: object) -> None:

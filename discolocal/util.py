@@ -290,12 +290,20 @@ def _warn_sort(encoder: Encoder, task: Any) -> None:
             "sort-text-keys",
             "sort=True takes bytes keys only, str keys make the job fail: encode them",
         ),
-        (encoder.special_keys, "sort-special-bytes", "sort=True refuses keys with the bytes 0x00 and 0xFF"),
-        (encoder.long_records, "sort-long-records", "sort=True fails on records of more than 16384 bytes"),
+        (
+            encoder.special_keys,
+            "sort-special-bytes",
+            "sort=True refuses keys with the bytes 0x00 and 0xFF: encode them",
+        ),
+        (
+            encoder.long_records,
+            "sort-long-records",
+            "sort=True fails on records of more than 16384 bytes: keep them short",
+        ),
         (
             encoder.high_values,
             "sort-high-bytes",
-            "sort=True fails on values whose pickles hold the byte 0xFF, e.g. ÿ in text",
+            "sort=True fails on values whose pickles hold the byte 0xFF, e.g. ÿ in text: encode them",
         ),
     )
     for seen, code, text in refusals:

@@ -2,6 +2,7 @@
 
 The golden files are recordings of a real Disco master and worker. They are not part of the distribution: tests that
 want them skip where there are none, and fail instead where DISCOLOCAL_REQUIRE_GOLDEN is set (continuous integration).
+A run of all tests that use golden files fails when there is one that none of them has read.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import leaks
+from tests import goldens, leaks
 
 ROOT = Path(__file__).resolve().parents[1]
 REQUIRED = bool(os.environ.get("DISCOLOCAL_REQUIRE_GOLDEN"))
@@ -29,6 +30,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # Registered before any cluster exists, hence called after the cluster pool's own clean-up.
     atexit.register(shutil.rmtree, private, ignore_errors=True)
     os.environ["TMPDIR"] = tempfile.tempdir = private
+    if (root := golden_root()) is not None:
+        goldens.watch(root)
 
 
 def golden_root() -> Path | None:
@@ -62,7 +65,14 @@ def for_want_of_golden(reporter: pytest.TerminalReporter) -> list[str]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Where golden files are required, a test skipped for want of them fails the run."""
+    """Golden files that no test has read fail a whole run; where they are required, a test skipped for want of them."""
+    root = golden_root()
+    if root is not None and goldens.is_whole(session, Path(__file__).parent):
+        unread = goldens.unread(root)
+        print(f"\ngolden files: {len(goldens.files(root)) - len(unread)} read, {len(unread)} not", file=sys.stderr)
+        if unread:
+            print(f"not read by any test: {', '.join(unread)}", file=sys.stderr)
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if not REQUIRED or reporter is None:
         return

@@ -20,7 +20,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "discolocal"
 LAYERS = (
     ("wire", "error"),
     ("worker", "schemes", "task", "jobdata", "util", "func", "fileutils", "active"),
-    ("settings", "job", "core", "ddfs", "compat"),
+    ("settings", "job", "core", "monitor", "ddfs", "compat"),
     ("cluster",),
     ("cli", "demo", "report", "testing", "__init__", "__main__"),
 )

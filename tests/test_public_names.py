@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
 import inspect
 import os
@@ -70,23 +69,6 @@ def test_every_argument_of_a_cluster_is_documented() -> None:
 def test_every_job_parameter_is_documented() -> None:
     worker = importlib.import_module("discolocal.worker.classic.worker").Worker()
     assert [name for name in worker if not documented(name)] == []
-
-
-def portability_codes() -> set[str]:
-    """Codes of warnings as the source has them: hyphenated literals in a call or a tuple."""
-    codes = set()
-    for path in PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            parts = node.args if isinstance(node, ast.Call) else node.elts if isinstance(node, ast.Tuple) else []
-            texts = [part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)]
-            codes |= {text for text in texts if re.fullmatch(r"[a-z]+(-[a-z]+)+", text)}
-    return {code for code in codes if not code.endswith("-packages") and not code.startswith("discolocal-")}
-
-
-def test_the_documented_portability_codes_are_those_of_the_source() -> None:
-    section = REFERENCE.split("## Portability warnings")[1].split("\n## ")[0]
-    documented = set(re.findall(r"^\| `([a-z-]+)` \|", section, re.MULTILINE))
-    assert documented == portability_codes()
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))

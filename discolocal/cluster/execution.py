@@ -21,7 +21,24 @@ from discolocal.error import DiscoError
 from discolocal.wire import event as texts
 from discolocal.wire import names
 from discolocal.wire.protocol import FrameError, FrameParser
-from discolocal.wire.session import End, Session, TaskInput, is_local, verdict
+from discolocal.wire.session import (
+    NO_PID,
+    NOT_EXITED,
+    PID_UNKNOWN,
+    STUCK,
+    End,
+    Reply,
+    Session,
+    TaskInput,
+    is_local,
+    verdict,
+)
+
+# Seconds that a master waits for the first bytes and for the rest of a message, and after bytes that are no message;
+# how many of those it takes (reference 2.2).
+_PATIENCE = 30.0
+_AFTER_ERROR = 10.0
+_MAX_AFTER_ERROR = 100 << 10
 
 
 class TaskRun:
@@ -34,7 +51,8 @@ class TaskRun:
         self._on_event = on_event
         self._parser = FrameParser()
         self._broken = False
-        self._started = time.monotonic()
+        self._started = self._last = time.monotonic()
+        self._heard = False
         inputs = [TaskInput(label, list(urls)) for label, urls in order.inputs]
         self._session = Session(self.reply_to_task(), inputs, started=self._started, throttle_fatal=False)
         self._throttled = False
@@ -55,8 +73,34 @@ class TaskRun:
             "jobfile": os.path.join(self.home, "jobfile"),
             "jobname": job.jobname,
             "host": order.host,
-            "discolocal": {"seed": job.seed, "strict": job.strict, "start": job.start, "run": order.run},
+            "discolocal": {"seed": job.seed, "strict": job.strict, "start": job.start, "run": order.run}
+            | self._for_program(),
         }
+
+    def _for_program(self) -> dict[str, object]:
+        """What a worker that shares nothing with its node needs besides: where to print, what else is on this disk."""
+        if self.order.job.start != "exec":
+            return {}
+        return {"log": store.log_path(self.order), "roots": list(self.order.job.roots)}
+
+    @property
+    def deadline(self) -> float | None:
+        """When to call `expired` if no more bytes come, in seconds of `time.monotonic`; None for never."""
+        if self.end is not None:
+            return None
+        if self._broken:
+            patience = _AFTER_ERROR
+        elif not self._heard or self._parser.partial:
+            patience = _PATIENCE
+        else:
+            return None  # a task that computes is never timed out
+        return self._last + patience * self.order.job.timeouts
+
+    def expired(self) -> None:
+        """The worker kept silent for too long where a master does not wait (reference 2.2)."""
+        if self.end is None:
+            warning = NOT_EXITED if self._broken else STUCK if self._heard else NO_PID
+            self._judge(verdict(None, self._parser.pending, warning), "the node has ended the worker: " + warning)
 
     def feed(self, data: bytes) -> bytes:
         """Take bytes of the worker and return the bytes to answer; sets `end` when the task has ended."""
@@ -69,6 +113,8 @@ class TaskRun:
 
     def _feed(self, data: bytes) -> bytes:
         self._parser.feed(data)
+        self._heard = True
+        self._last = time.monotonic()
         replies = []
         while self.end is None and not self._broken:
             try:
@@ -81,6 +127,8 @@ class TaskRun:
             if frame is None:
                 break
             replies.append(self._answer(*frame))
+        if self._broken and len(self._parser.pending) > _MAX_AFTER_ERROR:
+            self.expired()
         return b"".join(replies)
 
     def _answer(self, name: str, body: bytes) -> bytes:
@@ -123,16 +171,16 @@ class TaskRun:
 
     def worker_gone(self, exit_code: int, last_words: bytes) -> None:
         """The worker's process ended by itself with `exit_code` (negative: a signal) before DONE."""
-        if self.end is not None:
-            return
-        outcome = verdict(exit_code, last_words + self._parser.pending)
+        if self.end is None:
+            self._judge(verdict(exit_code, last_words + self._parser.pending), describe_exit(exit_code))
+
+    def _judge(self, outcome: Reply, headline: str) -> None:
+        """End the task as decided about a worker that did not say DONE; `headline` is that of the job's error."""
         for type, text in outcome.events:
             self._event(type, text)
         said = outcome.end.text if outcome.end is not None else ""
-        # The first line is the headline of the job's error.
         words = [line for line in said.splitlines()[1:] if line.strip()]
-        headline = describe_exit(exit_code) + (f"; its last words: {words[0][:200]}" if words else "")
-        self._finish("error", f"{headline}\n{said}")
+        self._finish("error", f"{headline}{f'; its last words: {words[0][:200]}' if words else ''}\n{said}")
 
     def failed(self, text: str) -> None:
         """The task cannot go on for a reason that its worker does not know."""
@@ -146,6 +194,9 @@ class TaskRun:
 
     def _finish(self, kind: str, text: str, outputs: tuple[Output, ...] = ()) -> None:
         self.end = TaskEnd(self.order.key, kind, text, outputs, time.monotonic() - self._started)
+        if self._session.pid is None and kind != "killed" and self.order.job.start == "exec":
+            # Here the process is known all the same; a master can only kill what has told its pid.
+            self._event("WARNING", PID_UNKNOWN)
 
     def _event(self, type: str, text: str) -> None:
         self._on_event(TaskEvent(self.order.key, type, text))

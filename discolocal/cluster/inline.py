@@ -13,7 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from discolocal.cluster import store
+from discolocal.cluster import homes
 from discolocal.cluster.execution import TaskRun
 from discolocal.cluster.jobrun import JobRun, Work
 from discolocal.cluster.orders import TaskEnd, TaskEvent, TaskOrder
@@ -33,7 +33,7 @@ def execute_task(order: TaskOrder, on_event: Callable[[TaskEvent], None]) -> Tas
     from discolocal.worker import serve
     from discolocal.worker.channel import DirectChannel
 
-    home = store.prepare_home(order)
+    home = homes.prepare(order)
     run = TaskRun(order, home, on_event)
     with _directory:
         before, path = os.open(".", os.O_RDONLY), list(sys.path)  # a descriptor: it may have been deleted

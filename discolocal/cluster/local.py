@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from discolocal.cluster import progress, store, submission
+from discolocal.cluster import nodepython, progress, store, submission
 from discolocal.cluster.holding import Holding
 from discolocal.cluster.jobrun import JobRun
 from discolocal.cluster.results import Results, ResultUrls
@@ -32,12 +32,13 @@ from discolocal.job import Job
 from discolocal.util import callers_level
 from discolocal.wire.jobpack import JobPack
 from discolocal.wire.packcheck import JobInfo
+from discolocal.worker.client import warn
 
 if TYPE_CHECKING:
     from pstats import Stats
 
 _CLOSED = "This cluster is closed: make a new LocalCluster"
-STARTS = ("fork", "inline")
+STARTS = ("fork", "exec", "inline")
 _NODE = "node"
 
 
@@ -50,14 +51,19 @@ class LocalCluster:
     - `workers_per_node`: how many tasks a node runs at once (default 1).
     - `root`: the directory for all files; a given one is kept. Default: a temporary directory,
       removed on `close()`, at interpreter exit, and by a watcher if this process is killed.
-    - `start`: how a worker starts: "fork" (a process for each task) or "inline" (in the caller's
-      thread, for debuggers and coverage).
+    - `start`: how a worker starts: "fork" (a fork of its node for each task), "exec" (the program in the unpacked job
+      home, as on a real cluster: proof that a job is portable) or "inline" (in the caller's thread, for debuggers and
+      coverage). Job packs whose worker is a program of its own are executed by "fork" clusters too.
     - `seed`: an int from which the order of reduce inputs and the placement of tasks are drawn
       (default: a new one each time, `cluster.seed`; named when a job fails).
     - `max_failures`: how often a task may be tried again after an error (default 3; reference 4.2).
     - `strict`: make every `PortabilityWarning` an error.
     - `keep`: do not remove a temporary root.
     - `progress`: show progress while waiting: True, False or None (where a person watches).
+    - `timeouts`: factor on a master's time-outs for workers that do not speak (reference 2.2: 30 s to the first
+      message and within one, 10 s after bytes that are no message). A task that computes is never timed out.
+    - `python`: the interpreter that executed workers find as `python3` and `python`, a name or path. None: this one as
+      a bare virtual environment, with the standard library and the job home alone.
 
     A context manager; a cluster that is no longer referenced or not closed at exit closes itself.
     Raises ValueError for parameters out of range.
@@ -74,10 +80,11 @@ class LocalCluster:
         strict: bool = False,
         keep: bool = False,
         progress: bool | None = None,
+        timeouts: float = 0.25,
+        python: str | os.PathLike[str] | None = None,
     ) -> None:
         if start not in STARTS:
-            more = " (exec is not available in this version)" if start == "exec" else ""
-            raise ValueError(f"start={start!r}: must be one of {', '.join(STARTS)}{more}")
+            raise ValueError(f"start={start!r}: must be one of {', '.join(STARTS)}")
         count = max(2, os.cpu_count() or 2) if nodes is None else nodes
         for name, number, least in (
             ("nodes", count, 1),
@@ -87,6 +94,8 @@ class LocalCluster:
             if not isinstance(number, int) or isinstance(number, bool) or number < least:
                 raise ValueError(f"{name}={number!r}: must be an int of at least {least}")
         _check_types(root, seed, strict, keep, progress)
+        if isinstance(timeouts, bool) or not isinstance(timeouts, (int, float)) or not 0 < timeouts < 1e6:
+            raise ValueError(f"timeouts={timeouts!r}: must be a number above 0")
         self.nodes = [f"{_NODE}{number}" for number in range(1, count + 1)]
         self.workers_per_node = workers_per_node
         self.start = start
@@ -96,7 +105,11 @@ class LocalCluster:
         self.keep = keep
         self.progress = progress
         self.root = _temporary_name() if root is None else os.path.abspath(root)
-        self._site = Site(self.root, tuple(self.nodes), start, self.seed, max_failures, strict)
+        self.timeouts = timeouts
+        self.python = None if python is None else nodepython.find(os.fspath(python))
+        self._site = Site(
+            self.root, tuple(self.nodes), start, self.seed, max_failures, strict, float(timeouts), self.python
+        )
         self._jobs: dict[str, JobRun] = {}
         self._lock = threading.Lock()
         # The directory is made after somebody knows that it has to be removed: this process may be killed any time.
@@ -157,14 +170,17 @@ class LocalCluster:
         if first:
             self._holding.finish()
 
-    def run(self, job: Job | type[Job] | bytes | str | os.PathLike[str], **jobargs: Any) -> Results:
+    def run(
+        self, job: Job | type[Job] | bytes | str | os.PathLike[str], strict: bool | None = None, **jobargs: Any
+    ) -> Results:
         """Run a job to its end and return its `Results`.
 
-        `job` is a Job, a Job class, or a job pack (its bytes or its path); `jobargs` are job parameters.
+        `job` is a Job, a Job class, or a job pack (its bytes or its path); `strict` is that of the cluster, for this
+        run; `jobargs` are job parameters. A job pack is a program: running one that came from elsewhere runs it.
         Raises TypeError and DiscoError as `submit`, and JobError when the job fails, whose
         `__cause__` has the traceback of the task. Ctrl-C ends the job and its files.
         """
-        handle = self.submit(job, **jobargs)
+        handle = self.submit(job, strict, **jobargs)
         try:
             return Results(handle, self._wait(handle.name, None))
         except Exception:
@@ -181,11 +197,16 @@ class LocalCluster:
             run.wait(5)
             self._drop(run)
 
-    def submit(self, job: Job | type[Job] | bytes | str | os.PathLike[str], **jobargs: Any) -> Job:
+    def submit(
+        self, job: Job | type[Job] | bytes | str | os.PathLike[str], strict: bool | None = None, **jobargs: Any
+    ) -> Job:
         """Start a job and return it with its unique name, without waiting (inline: after it has ended).
 
-        Raises TypeError for an unknown parameter, DiscoError for a bad job pack or input.
+        Parameters as for `run`. Raises TypeError for an unknown parameter, DiscoError for a bad job pack or input.
         """
+        if strict is not None and not isinstance(strict, bool):
+            raise ValueError(f"strict={strict!r}: must be True, False or None")
+        site = self._site if strict is None else self._site._replace(strict=strict)
         if self.closed:
             raise DiscoError(_CLOSED)
         if self._holding.foreign:
@@ -194,14 +215,14 @@ class LocalCluster:
             job = job()
         if isinstance(job, Job):
             handle = copy.copy(job)
-            pack = job._pack(jobargs, self.strict).dumps()
+            pack = job._pack(jobargs, site.strict).dumps()
         else:
             handle = Job()
             pack = _pack_bytes(job, jobargs)
         with self._lock:  # while files are made, nobody removes the root
             if self.closed:
                 raise DiscoError(_CLOSED)
-            run = submission.job_run(pack, self._site)
+            run = submission.job_run(pack, site)
             self._jobs[run.name] = run
         vars(handle).update(name=run.name, master=self)
         try:
@@ -228,7 +249,8 @@ class LocalCluster:
         if poll_interval < 0:
             raise ValueError(f"poll_interval={poll_interval!r}: must not be negative")
         jobname = getattr(jobname, "name", jobname)
-        end = None if timeout is None else time.monotonic() + timeout
+        began = time.monotonic()
+        end = None if timeout is None else began + timeout
         try:
             if show:
                 self._show(jobname, end)
@@ -240,6 +262,12 @@ class LocalCluster:
             raise
         if clean:
             self.clean(jobname)
+            if time.monotonic() > began + poll_interval:
+                warn(
+                    "wait-clean",
+                    f"{jobname} took longer than {poll_interval} seconds: on a cluster wait(clean=True) kills a job that"
+                    " is not done by then; wait without clean and call clean afterwards",
+                )
         return urls
 
     def _show(self, jobname: str, end: float | None) -> None:

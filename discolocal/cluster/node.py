@@ -4,10 +4,10 @@
       | socketpair, pickled orders and answers (`link`)
     node process  -- an interpreter and hash seed of its own, one thread, poll loop
       | two pipes per worker, Worker Protocol 1.1 (`execution`)
-    worker process -- a fork of the node, in a process group of its own, one task, then killed
+    worker process -- a fork of the node or the program of a job home, in a process group of its own; one task,
+                      then killed
 
-A spare worker is forked ahead of time, so that a task starts without waiting for fork. The node ends
-itself and all its workers when the socket closes; on Linux the kernel ends workers whose node dies.
+The node ends itself and all its workers when the socket closes; on Linux the kernel ends workers whose node dies.
 Nothing here knows user functions: those are loaded in the worker alone, so nothing stays
 behind in the node from one task to the next.
 """
@@ -27,9 +27,11 @@ import time
 import traceback
 from typing import Any
 
-from discolocal.cluster import store
+from discolocal.cluster import homes
+from discolocal.cluster.exec import Exec
 from discolocal.cluster.execution import TaskRun
-from discolocal.cluster.launch import Fork, Launched, Launcher
+from discolocal.cluster.fork import Fork
+from discolocal.cluster.launch import Launched, Launcher
 from discolocal.cluster.link import Link, LinkClosed
 from discolocal.cluster.orders import READY, Key, TaskEnd, TaskEvent, TaskOrder, WorkerStarted
 from discolocal.wire import event as texts
@@ -57,11 +59,11 @@ class _Running:
 
 
 class Node:
-    """The node's poll loop; see the module."""
+    """The node's poll loop; see the module. `launchers` are the ways in which workers may start, by name."""
 
-    def __init__(self, link: Link, launcher: Launcher) -> None:
+    def __init__(self, link: Link, launchers: dict[str, Launcher]) -> None:
         self._link = link
-        self._launcher = launcher
+        self._launchers = launchers
         self._tasks: dict[Key, _Running] = {}
         self._by_fd: dict[int, _Running] = {}
         self._selector = selectors.DefaultSelector()
@@ -70,7 +72,7 @@ class Node:
         os.set_blocking(wakeup_write, False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wakeup_write, warn_on_full_buffer=False)
-        self._zombies: set[int] = set()
+        self._ending: list[Launched] = []
         self._selector.register(link.fileno(), selectors.EVENT_READ)
         self._selector.register(self._wakeup, selectors.EVENT_READ)
 
@@ -83,19 +85,35 @@ class Node:
                 self._link.flush()
                 interest = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._link.wants_write else 0)
                 self._selector.modify(self._link.fileno(), interest)
-                for key, mask in self._selector.select():
+                for key, mask in self._selector.select(self._timeout()):
                     self._ready(key.fd, mask)
+                self._check_deadlines()
         except LinkClosed:
             pass
         finally:
             for running in list(self._tasks.values()):
                 running.worker.kill()
-            self._launcher.close()
+            for launcher in self._launchers.values():
+                launcher.close()
 
     def _prepare(self) -> None:
-        """Fork the next worker; when that fails now, the next task tries again and can say so."""
-        with contextlib.suppress(OSError):
-            self._launcher.prepare()
+        """Make the next worker ready; when that fails now, the next task tries again and can say so."""
+        for launcher in self._launchers.values():
+            with contextlib.suppress(OSError):
+                launcher.prepare()
+
+    def _timeout(self) -> float | None:
+        """How long to wait for something to happen, in seconds; None for ever."""
+        deadlines = [when for running in self._tasks.values() if (when := running.run.deadline) is not None]
+        return max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
+
+    def _check_deadlines(self) -> None:
+        now = time.monotonic()
+        for running in list(self._tasks.values()):
+            deadline = running.run.deadline
+            if deadline is not None and deadline <= now:
+                running.run.expired()
+                self._end(running)
 
     def _ready(self, fd: int, mask: int) -> None:
         if fd == self._link.fileno():
@@ -125,13 +143,13 @@ class Node:
                     running.run.killed()
                     self._end(running)
             case ("pids",):
-                self._link.send(("pids", [*self._launcher.spares()]))
+                self._link.send(("pids", [pid for launcher in self._launchers.values() for pid in launcher.spares()]))
 
     def _start(self, order: TaskOrder) -> None:
         try:
-            home = store.prepare_home(order)
+            home = homes.prepare(order)
             run = TaskRun(order, home, self._event)
-            worker = self._launcher.start(order, home)
+            worker = self._launchers[order.job.start].start(order, home)
         except Exception as error:  # whatever it is, the task must get an end
             self._link.send(
                 TaskEnd(
@@ -199,8 +217,9 @@ class Node:
                     self._gone(running, status)
                 else:
                     self._end(running)
-        self._launcher.reap()
-        self._zombies = {pid for pid in self._zombies if not _reaped(pid)}
+        for launcher in self._launchers.values():
+            launcher.reap()
+        self._ending = [worker for worker in self._ending if worker.poll() is None]
 
     def _drain(self, running: _Running) -> None:
         with contextlib.suppress(BlockingIOError, OSError):
@@ -231,7 +250,7 @@ class Node:
             if fd in self._selector.get_map():
                 self._selector.unregister(fd)
         if worker.poll() is None:
-            self._zombies.add(worker.pid)
+            self._ending.append(worker)
         worker.close()
         if end.kind != "done":
             self._link.send(end)
@@ -266,13 +285,6 @@ def _ends_soon(worker: Launched) -> int | None:
     return None
 
 
-def _reaped(pid: int) -> bool:
-    try:
-        return os.waitpid(pid, os.WNOHANG)[0] != 0
-    except ChildProcessError:
-        return True
-
-
 def _warm_up() -> None:
     """Do once what every worker would do for the first time: import, fill caches, set up OpenSSL's md5."""
     for name in _PRELOADED:
@@ -300,12 +312,13 @@ def main(fd: int, sentinel: int) -> None:
     # Low numbers, whatever the caller had open: a worker closes all descriptors of its node up to a limit.
     fd, _ = _low(fd), _low(sentinel)
     _warm_up()
+    hash_seed = os.environ.pop("PYTHONHASHSEED", None)  # the node's own affair, and its programs'
     link = Link(socket.socket(fileno=fd))
     gc.collect()
     gc.freeze()  # workers are forks: objects made so far are never looked at by their collectors
     code = 1
     try:
-        Node(link, Fork()).run()
+        Node(link, {"fork": Fork(), "exec": Exec(hash_seed)}).run()
         code = 0
     except BaseException:
         traceback.print_exc()  # to the standard error of the caller: nobody else is left to tell

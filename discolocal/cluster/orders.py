@@ -20,9 +20,10 @@ class JobOrder(NamedTuple):
     """What is the same for all tasks of a job.
 
     `jobfile` is the master's copy of the pack, `data` the cluster's DISCO_DATA, `roots` those of all clusters of
-    this process, `master` its url; `environ` the caller's environment at submission, `envs` the job's own (1.6),
-    `sys_path` the client's import path, `files` the members of the job home that a node must unpack for workers
-    started by `fork` or `inline`; `seed`, `strict` and `start` are the cluster's.
+    this process, `master` its url; `worker` the path of the worker's program in the job home; `environ` the environment
+    of a node, `envs` the job's own (1.6), `sys_path` the client's import path (not for `exec`), `files` the members of
+    the job home that a node must unpack; `start` is how its workers start (fork, exec or inline), `timeouts` the factor
+    on the time-outs of 2.2; `seed` and `strict` are the cluster's.
     """
 
     jobname: str
@@ -30,6 +31,7 @@ class JobOrder(NamedTuple):
     data: str
     roots: tuple[str, ...]
     master: str
+    worker: str
     environ: dict[str, str]
     envs: dict[str, str]
     sys_path: tuple[str, ...]
@@ -37,6 +39,7 @@ class JobOrder(NamedTuple):
     seed: int
     strict: bool
     start: str
+    timeouts: float
 
 
 class TaskOrder(NamedTuple):

@@ -9,7 +9,7 @@ import time
 from typing import NamedTuple
 
 from discolocal import schemes
-from discolocal.cluster import store
+from discolocal.cluster import homes, nodepython, store
 from discolocal.cluster.events import EventLog
 from discolocal.cluster.grouping import DataOutput, DirOutput, Output
 from discolocal.cluster.jobrun import JobRun
@@ -19,7 +19,7 @@ from discolocal.error import DiscoError
 from discolocal.schemes import scheme_dir
 from discolocal.wire import names
 from discolocal.wire.jobpack import JobPack
-from discolocal.wire.packcheck import InvalidPack, JobInput, check
+from discolocal.wire.packcheck import InvalidPack, JobInfo, JobInput, check
 
 _name_lock = threading.Lock()
 
@@ -43,26 +43,19 @@ class Site(NamedTuple):
     seed: int
     max_failures: int
     strict: bool
+    timeouts: float
+    python: str | None
 
 
 def job_run(pack: bytes, site: Site) -> JobRun:
     """Check a pack as a master does, give the job a name and save its files.
 
-    Raises DiscoError for a pack that a master would refuse, with the master's words, and for one that
-    cannot run here.
+    Raises DiscoError as `vet`, and for a pack that this cluster cannot run.
     """
-    try:
-        info = check(pack, master_rules=False)
-    except InvalidPack as error:
-        raise _refused(str(error)) from error
-    parsed = JobPack.loads(pack)
-    if not info.worker.startswith(store.LIBRARY):
-        raise _refused(f"its worker {info.worker!r} is a program; start={site.start!r} runs discolocal's own workers")
-    if info.max_cores < 1:
-        raise _refused(f"max_cores={info.max_cores}: no task of the job would ever start")
-    if any(concurrent for _, _, concurrent in info.pipeline):
-        raise _refused("concurrent stages are not supported")
-    files = store.home_files(parsed.jobhome)
+    info, home = vet(pack)
+    start = _start(info.worker, site)
+    if start == "exec" and info.worker not in home.members:
+        raise _refused(f"its worker {info.worker!r} is not in the job home")
     inputs = [_input(item, site.seed) for item in info.inputs]
     data = store.data_dir(site.root)
     name = _unique_name(info.prefix)
@@ -73,17 +66,57 @@ def job_run(pack: bytes, site: Site) -> JobRun:
         data=data,
         roots=tuple(schemes.data_roots),
         master=f"local://{site.root}",
-        environ={name: value for name, value in os.environ.items() if name != "PYTHONHASHSEED"},
+        worker=info.worker,
+        environ=_environment(start, site),
         envs=info.jobenvs,
-        sys_path=import_path(),
-        files=files,
+        sys_path=() if start == "exec" else import_path(),
+        files=home.members if start == "exec" else home.own,
         seed=site.seed,
         strict=site.strict,
-        start=site.start,
+        start=start,
+        timeouts=site.timeouts,
     )
     stages = [(stage, grouping) for stage, grouping, _ in info.pipeline]
     state = JobState(name, stages, inputs, site.nodes, site.max_failures, time.time())
     return JobRun(order, info, state, EventLog(os.path.join(os.path.dirname(jobfile), "events")))
+
+
+def vet(pack: bytes) -> tuple[JobInfo, homes.Home]:
+    """Return what a pack says and what is in its job home; nothing is written.
+
+    Raises DiscoError for a pack that a master would refuse, with the master's words, and for one that no cluster runs
+    here.
+    """
+    try:
+        info = check(pack, master_rules=False)
+    except InvalidPack as error:
+        raise _refused(str(error)) from error
+    if info.max_cores < 1:
+        raise _refused(f"max_cores={info.max_cores}: no task of the job would ever start")
+    if info.save_results:
+        raise _refused("save_results: saving results needs DDFS, which a local cluster does not have")
+    if any(concurrent for _, _, concurrent in info.pipeline):
+        raise _refused("concurrent stages are not supported")
+    return info, homes.read(JobPack.loads(pack).jobhome)
+
+
+def _start(worker: str, site: Site) -> str:
+    """How the workers of a job start: programs that are not this library's can only be executed."""
+    if worker.startswith(homes.LIBRARY[0]):
+        return site.start
+    if site.start == "inline":
+        raise _refused(
+            f"its worker {worker!r} is a program of its own, which cannot run in the calling thread: use a cluster with"
+            " start='exec' (or 'fork')"
+        )
+    return "exec"
+
+
+def _environment(start: str, site: Site) -> dict[str, str]:
+    if start == "exec":
+        return nodepython.environment(nodepython.provide(site.root, site.python))
+    unset = (*nodepython.SETTINGS, "PYTHONHASHSEED")
+    return {name: value for name, value in os.environ.items() if not name.startswith(unset)}
 
 
 def _refused(why: str) -> DiscoError:

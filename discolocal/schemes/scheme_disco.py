@@ -20,11 +20,21 @@ if TYPE_CHECKING:
 DISCO_PORT = 8989
 
 
+def default_port() -> int:
+    """The port of master and nodes: ``DISCO_PORT`` of the environment, else 8989. Raises DiscoError for no port."""
+    text = os.environ.get("DISCO_PORT") or str(DISCO_PORT)
+    if not (text.isascii() and text.isdecimal() and 0 < int(text) < 1 << 16):
+        raise DiscoError(f"DISCO_PORT={text!r} in the environment: must be the number of a port")
+    return int(text)
+
+
 def find_local(url: str, task: Task | None) -> str | None:
     """The path of the file behind a ``disco://`` or ``dir://`` url, None when it is on another machine.
 
     Raises DataError when the node of the url is one of this machine and the file is not there.
     """
+    if url.partition("://")[2].partition("/")[2].startswith("ddfs/"):
+        return None  # a blob, not a file of a job
     try:
         relative = names.local_path(url)
     except DiscoError as error:
@@ -42,10 +52,31 @@ def find_local(url: str, task: Task | None) -> str | None:
 
 
 def http_url(url: str, task: Task | None) -> str:
-    """The url at which the node of a ``disco://`` or ``dir://`` url serves the file."""
+    """The url at which the node of a ``disco://`` or ``dir://`` url serves the file.
+
+    The port is the url's, else that of the task's cluster, else `default_port()`. With DISCO_PROXY in the environment
+    it is asked for through that node or master.
+    """
     host, _, path = url.partition("://")[2].partition("/")
-    port = task.disco_port if task is not None else int(os.environ.get("DISCO_PORT") or DISCO_PORT)
-    return f"http://{host}/{path}" if ":" in host else f"http://{host}:{port}/{path}"
+    port = task.disco_port if task is not None else default_port()
+    netloc = host if _has_port(host) else f"{host}:{port}"
+    return proxied(f"http://{netloc}/{path}", "GET", os.environ.get("DISCO_PROXY", ""))
+
+
+def _has_port(netloc: str) -> bool:
+    return ":" in netloc.rpartition("]")[2]  # an IPv6 address stands in brackets
+
+
+def proxied(url: str, method: str, proxy: str) -> str:
+    """The url at which `proxy`, any node or the master, passes a request on to the host of `url` (reference 5).
+
+    Parameters: `proxy` ``http://host:port``, or "" for none.
+    """
+    if not proxy:
+        return url
+    netloc, _, path = url.partition("://")[2].partition("/")
+    host = netloc.rpartition(":")[0] if _has_port(netloc) else netloc
+    return f"{proxy.rstrip('/')}/proxy/{host}/{method}/{path}"
 
 
 def open_source(url: str, task: Task | None, encoding: str | None) -> Source:

@@ -51,6 +51,11 @@ def end_hunk(level: int = DEFAULT_LEVEL) -> bytes:
     return encode_hunk(b"", level)
 
 
+def is_stream(head: bytes) -> bool:
+    """Tell from its first two bytes whether a file may be a hunk stream; no text in UTF-8 begins like one."""
+    return head[:2] in (b"\x81\x00", b"\x81\x01")
+
+
 def joinable(head: bytes) -> bool:
     """Tell whether a real reader goes on behind a stream that begins with `head` (2 bytes or more).
 

@@ -14,6 +14,7 @@ from discolocal.error import DiscoError
 
 _HOST = re.compile(r"[a-zA-Z0-9]+://([^/:]*)")
 _DATA_URL = re.compile(r"(?:disco|dir)://[^/]*/disco/(.*)", re.DOTALL)
+MAX_HOST = 100  # characters of a group's host in the names of a task's files
 _UNSAFE_NAME = re.compile(r"[^A-Za-z0-9_\-@:]")
 
 
@@ -97,3 +98,11 @@ def object_time(now: float) -> str:
 def safe_name(text: str) -> str:
     """Return `text` with every character that a tag or blob name may not hold as ``_`` (reference 7.1)."""
     return _UNSAFE_NAME.sub("_", text)
+
+
+def breaks_paths(host: str) -> bool:
+    """Tell whether the host of a task's group, which may be the text of a raw:// url, spoils the names of its files.
+
+    Index lines end at blanks, and a name of a file may have 255 bytes (reference 9, item 10).
+    """
+    return len(host) > MAX_HOST or not host.isascii() or any(c.isspace() or c == "\0" for c in host)

@@ -89,6 +89,11 @@ class FrameParser:
         self._buffer += data
 
     @property
+    def partial(self) -> bool:
+        """Whether part of a message has arrived."""
+        return bool(self._buffer)
+
+    @property
     def pending(self) -> bytes:
         """The bytes that are not part of a frame given out so far."""
         return bytes(self._buffer)

@@ -192,10 +192,10 @@ class Session:
         return reply if reply.data is not None else None
 
     def _hello(self, message: WorkerHello, now: float) -> Reply:
+        self.pid = message.pid
         if message.version != VERSION:
             warning = f"Invalid worker version: {term(message.version)}"
             return Reply(events=[("WARNING", warning)], end=End("fatal", last_words(b"")))
-        self.pid = message.pid
         return Reply(OK)
 
     def _task(self, message: TaskRequest, now: float) -> Reply:

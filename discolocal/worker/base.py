@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from discolocal.worker.inputs import Input
 
 
+MEMORY_LIMIT = "DISCO_WORKER_MAX_MEM"
+
+
 def plain_function(owner: object, key: str) -> FunctionType | None:
     """The function behind a class attribute that was meant to be static: defined plainly, without `self`.
 
@@ -94,10 +97,14 @@ class Worker(dict[str, Any]):
 
     def jobenvs(self, job: Any, **jobargs: Any) -> dict[str, str]:
         """The environment variables of the job's tasks (reference 1.6)."""
-        return {
+        envs = {
             "PYTHONPATH": ":".join(["lib", *(path.strip("/") for path in sys.path)]),
             "LD_LIBRARY_PATH": "lib",
         }
+        # Settings do not reach a worker from its node: the client's limit is the one that counts (reference 1.6, 1.8).
+        if limit := os.environ.get(MEMORY_LIMIT):
+            envs[MEMORY_LIMIT] = limit
+        return envs
 
     def jobhome(self, job: Any, **jobargs: Any) -> bytes:
         """The job home as the bytes of a zip archive (reference 1.7)."""
@@ -132,7 +139,7 @@ class Worker(dict[str, Any]):
     def start(self, task: Task, job: Any, **jobargs: Any) -> None:
         """Run the task and report its outputs (reference 2.10)."""
         if not task.inline:
-            _limit_memory(os.environ.get("DISCO_WORKER_MAX_MEM", ""))
+            _limit_memory(os.environ.get(MEMORY_LIMIT, ""))
         directory = task.directory
         try:
             self._profiled_run(task, job, directory, jobargs)
@@ -171,15 +178,9 @@ class Worker(dict[str, Any]):
     @classmethod
     def main(cls) -> str:
         """Run one task as a program: the channel is stdin and stderr (reference 2.1). Returns how it ended."""
-        from discolocal.worker.channel import PipeChannel
-        from discolocal.worker.serving import serve
+        from discolocal.worker.program import run
 
-        rfd, wfd = os.dup(0), os.dup(2)
-        # What user code or its children read from stdin would be the master's replies.
-        null = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(null, 0)
-        os.close(null)
-        return serve(PipeChannel(rfd, wfd))
+        return run()
 
 
 def _warn_by_value(task: Task, file: Any) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from discolocal.error import DiscoError, PortabilityWarning
 from discolocal.schemes import scheme_of
 from discolocal.schemes.scheme_file import local_file
+from discolocal.wire import names
 from discolocal.worker.base import plain_function
 from discolocal.worker.serving import short_repr
 
@@ -31,38 +32,84 @@ _MAX_NAME = 200  # the unique name is also the name of a directory, which may ha
 _SCHEDULER = ("max_cores", "force_local", "force_remote")
 
 
-class _Strictness(threading.local):
-    on = False
+class _Gathered(threading.local):
+    warnings: list[PortabilityWarning] | None = None
+    thorough = False
 
 
-_strictness = _Strictness()
+_gathered = _Gathered()
 
 
-class strictly:
-    """Context manager: whether `warn` raises in this thread, inside of the block."""
+class gathering:
+    """Context manager: what `warn` is told in this thread inside of the block is gathered.
 
-    def __init__(self, on: bool) -> None:
-        self.on = on
-        self.before = False
+    At the end of the outermost block the warnings are issued, each code once, unless it ends with an exception; with
+    `strict` they are raised as one error; with `keep` neither: the block's list has all of them.
+    """
 
-    def __enter__(self) -> None:
-        self.before = _strictness.on
-        _strictness.on = self.on
+    def __init__(self, strict: bool = False, keep: bool = False) -> None:
+        self.strict = strict
+        self.keep = keep
+        self.outermost = False
 
-    def __exit__(self, *exc: object) -> None:
-        _strictness.on = self.before
+    def __enter__(self) -> list[PortabilityWarning]:
+        if _gathered.warnings is None:
+            self.outermost = True
+            _gathered.warnings = []
+            _gathered.thorough = self.strict or self.keep
+        return _gathered.warnings
+
+    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
+        if not self.outermost:
+            return
+        found: dict[str, PortabilityWarning] = {}
+        for warning in _gathered.warnings or ():
+            found.setdefault(warning.code, warning)
+        _gathered.warnings = None
+        _gathered.thorough = False
+        if self.keep or not found:
+            return
+        first, *others = found.values()
+        if self.strict and (kind is None or issubclass(kind, Exception)):
+            more = "".join(f"\n{other}" for other in others)
+            raise PortabilityWarning(first.code, first.text + more)
+        for warning in (first, *others) if kind is None else ():
+            _issue(warning)
+
+
+def thorough() -> bool:
+    """Whether somebody asks in this thread for what only Disco's own client fails at (level `CLIENT`)."""
+    return _gathered.thorough
 
 
 def warn(code: str, text: str) -> None:
-    """Issue a PortabilityWarning to whoever submits the job; raise it inside of `strictly(True)`."""
+    """Issue a PortabilityWarning to whoever submits the job, or leave it to the `gathering` around."""
+    warning = PortabilityWarning(code, text)
+    if _gathered.warnings is None:
+        _issue(warning)
+    else:
+        _gathered.warnings.append(warning)
+
+
+def _issue(warning: PortabilityWarning) -> None:
     import warnings
 
     from discolocal.util import callers_level
 
-    warning = PortabilityWarning(code, text)
-    if _strictness.on:
-        raise warning
     warnings.warn(warning, stacklevel=callers_level())
+
+
+class UnknownArgument(TypeError):
+    """An argument of `run` that is no parameter of the job."""
+
+    finding = "unknown-argument"
+
+
+def refusal(code: str, text: str) -> DiscoError:
+    """An error for what a cluster would take, though it cannot work there; `code` is that of the finding."""
+    error = DiscoError(text)
+    error.finding = code
+    return error
 
 
 def check_arguments(worker: Worker, job: Any, jobargs: dict[str, Any]) -> None:
@@ -73,9 +120,11 @@ def check_arguments(worker: Worker, job: Any, jobargs: dict[str, Any]) -> None:
         if name in known:
             continue
         if name in reserved:
-            raise TypeError(f"run() got an unexpected argument {name!r}: it is no parameter, every Job has that name")
+            raise UnknownArgument(
+                f"run() got an unexpected argument {name!r}: it is no parameter, every Job has that name"
+            )
         if not hasattr(job, name):
-            raise TypeError(f"run() got an unexpected argument {name!r}{_nearest(name, known)}")
+            raise UnknownArgument(f"run() got an unexpected argument {name!r}{_nearest(name, known)}")
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
@@ -90,9 +139,10 @@ def check_unsupported(worker: Worker, job: Any, jobargs: dict[str, Any]) -> None
     """Raise DiscoError for parameters that need what a local cluster does not have; check those of every worker."""
     for name in ("save", "save_results"):
         if worker.getitem(name, job, jobargs):
-            raise DiscoError(
+            raise refusal(
+                "save-results",
                 f"{name}={short_repr(worker.getitem(name, job, jobargs))}: saving results needs DDFS,"
-                " which a local cluster does not have"
+                " which a local cluster does not have",
             )
     required = worker.getitem("required_files", job, jobargs)
     if required and not isinstance(required, dict) and not is_iterable(required):
@@ -140,6 +190,13 @@ def prefix(worker: Worker, job: Any, jobargs: dict[str, Any]) -> str:
         raise DiscoError(
             f"The name of a job may have {_MAX_NAME} characters, as it becomes that of a directory, not {len(prefix)}"
         )
+    odd = "".join(sorted({char for char in prefix if names.safe_name(char) != char}))
+    if odd:
+        warn(
+            "prefix-characters",
+            f"the name {short_repr(prefix)} has the characters {odd}, which no tag may have: on a cluster out-of-band"
+            " results of the job cannot be used; take letters, digits, _, -, @ and : only",
+        )
     return prefix
 
 
@@ -156,7 +213,7 @@ def scheduler(worker: Worker, job: Any, jobargs: dict[str, Any]) -> dict[str, An
             raise TypeError(f"scheduler has an unknown key {short_repr(key)}{_nearest(str(key), _SCHEDULER)}")
     cores = value.get("max_cores", 1)
     if isinstance(cores, bool) or not isinstance(cores, int) or cores < 1:
-        raise DiscoError(f"max_cores of the scheduler must be an int of at least 1, not {short_repr(cores)}")
+        raise refusal("max-cores", f"max_cores of the scheduler must be an int of at least 1, not {short_repr(cores)}")
     for key in _SCHEDULER[1:]:
         if value.get(key):
             warn("force-local", f"scheduler={{{key!r}: ...}} has no effect: no master of today looks at it")
@@ -248,7 +305,8 @@ def _expand(item: Any, keep_dirs: bool) -> list[Any]:
     if _is_path(item):
         item = os.fspath(item)
     if not isinstance(item, str):
-        raise DiscoError(f"{NOT_A_LIST}an input may not be {short_repr(item)} of type {type(item).__name__}")
+        text = f"{NOT_A_LIST}an input may not be {short_repr(item)} of type {type(item).__name__}"
+        raise refusal("bytes-input", text) if isinstance(item, (bytes, bytearray)) else DiscoError(text)
     scheme = scheme_of(item)
     if scheme in ("", "file"):
         return _local_files(local_file(item), item)

@@ -12,19 +12,38 @@ from discolocal.task import Task
 from discolocal.wire.protocol import VERSION
 from discolocal.worker.channel import ChannelClosed
 from discolocal.worker.messages import redirected
+from discolocal.worker.misuse import watched_input
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from discolocal.worker.channel import Channel
 
 MAX_TEXT = 1 << 20  # characters of a failure's text
+_GC_THRESHOLD = 50_000
 
 
-def serve(channel: Channel, local: bool = False) -> str:
+def own_process() -> None:
+    """Set up a process that runs one task and nothing else."""
+    import gc
+
+    sys.dont_write_bytecode = True
+    # A task makes records by the million and keeps few: looking for cycles every 700 objects costs a tenth of its time.
+    gc.set_threshold(_GC_THRESHOLD)
+
+
+def serve(
+    channel: Channel,
+    local: bool = False,
+    begin: Callable[[Task], None] | None = None,
+    finish: Callable[[Task], None] | None = None,
+) -> str:
     """Run one task over a channel.
 
     Parameters: `channel` the connection to the node; `local` the task shares the process with its caller (inline), so
-    nothing of the process may be changed for good. Returns how the task ended: "done", "error" (may be tried again),
-    "fatal" (the job fails) or "lost" (the other end has given up). SystemExit and KeyboardInterrupt pass.
+    nothing of the process may be changed for good; `begin` is called before any code of the user runs, `finish` when
+    the last of it has run and the task can still send messages. Returns how the task ended: "done", "error" (may be
+    tried again), "fatal" (the job fails) or "lost" (the other end has given up). SystemExit and KeyboardInterrupt pass.
     """
     task: Task | None = None
     try:
@@ -32,7 +51,11 @@ def serve(channel: Channel, local: bool = False) -> str:
         task = Task(channel, **channel.request("TASK", "")[1])
         if local:
             task.make_inline()
+        if begin is not None:
+            begin(task)
         _run(task)
+        if finish is not None:
+            finish(task)
         channel.send("DONE", "")
         return "done"
     except ChannelClosed:
@@ -41,6 +64,14 @@ def serve(channel: Channel, local: bool = False) -> str:
         # DataError, errors of the system and lack of memory may be gone the next time (reference 2.10).
         kind = "ERROR" if isinstance(error, (DataError, OSError, MemoryError)) else "FATAL"
         try:
+            if task is not None and isinstance(error, OSError):
+                task.notice(
+                    "os-error",
+                    f"{type(error).__name__} ends an attempt of the task: a cluster tries up to a hundred times, with"
+                    " pauses that grow, and the job seems to hang; catch the error, or raise another one",
+                )
+            if finish is not None and task is not None:
+                finish(task)
             channel.send(kind, failure_text(error, task))
         except ChannelClosed:
             return "lost"
@@ -55,7 +86,7 @@ def _run(task: Task) -> None:
     added = [path for path in (home, os.path.join(home, "lib")) if path not in sys.path]
     sys.path[:0] = added
     try:
-        with activated(task), redirected(task) as prints:
+        with activated(task), watched_input(task), redirected(task) as prints:
             try:
                 job, jobargs = task.jobobjs
                 job.worker.start(task, job, **jobargs)

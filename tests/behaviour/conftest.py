@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -11,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from discolocal import LocalCluster
+from tests.behaviour.events import difference, texts
 from tests.behaviour.programs import Program
 
-STARTS = ("fork", "inline")
+STARTS = ("fork", "exec", "inline")
 
 
 @pytest.fixture(params=STARTS, scope="module")
@@ -27,6 +30,29 @@ def cluster(start: str) -> Iterator[LocalCluster]:
     """Two nodes that the tests of a module share."""
     with LocalCluster(nodes=2, start=start, seed=7) as started:
         yield started
+
+
+_events: dict[str, tuple[str, list[Counter[str]]]] = {}
+"""By test, without how workers start: the first way it ran, and the events of its jobs."""
+
+
+@pytest.fixture(autouse=True)
+def same_events_however_workers_start(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The jobs of a test have the same events whether workers are forks, programs or the test's own thread."""
+    if "cluster" not in request.fixturenames or request.node.get_closest_marker("own_events"):
+        yield
+        return
+    cluster: LocalCluster = request.getfixturevalue("cluster")
+    before = set(cluster._jobs)
+    yield
+    names = [name for name in cluster._jobs if name not in before and cluster._jobs[name].ended]
+    found = [texts(cluster, name) for name in names]
+    test = re.sub(rf"\b{cluster.start}\b", "START", request.node.nodeid)
+    start, expected = _events.setdefault(test, (cluster.start, found))
+    for here, there in zip(found, expected):
+        unlike = difference(here, there, "inline" in (start, cluster.start))
+        assert not unlike, f"events of {cluster.start} and of {start}: {unlike}"
+    assert len(found) == len(expected)
 
 
 @pytest.fixture(scope="module")

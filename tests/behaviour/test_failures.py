@@ -487,7 +487,12 @@ def test_a_job_without_a_master_says_what_to_do() -> None:
         {"workers_per_node": 0},
         {"max_failures": -1},
         {"start": "spawn"},
-        {"start": "exec"},
+        {"start": "Exec"},
+        {"timeouts": 0},
+        {"timeouts": True},
+        {"timeouts": "1"},
+        {"timeouts": float("nan")},
+        {"python": "no-such-python"},
     ],
     ids=str,
 )

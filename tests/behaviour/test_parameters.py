@@ -189,19 +189,10 @@ def test_a_required_file_that_is_missing_is_named_at_submission(cluster: LocalCl
             cluster.run(Job(map=words), input=["raw://x"], required_files=bad)
 
 
-@pytest.mark.parametrize("name", ["../up", "a/../../up", "/../up", ""])
+@pytest.mark.parametrize("name", ["../up", "a/../../up", "/../up", "/discolocal-test/file", ""])
 def test_required_files_cannot_leave_the_job_home(cluster: LocalCluster, name: str) -> None:
-    with pytest.raises(DiscoError, match="outside"):
+    with pytest.raises(DiscoError, match=f"outside.*'{name}'"):
         cluster.run(Job(map=words), input=["raw://x"], required_files={name: "content"})
-
-
-def test_an_absolute_name_of_a_required_file_is_taken_below_the_job_home(cluster: LocalCluster) -> None:
-    def map(entry, params):
-        with open(entry) as file:
-            yield entry, file.read()
-
-    job = Job(map=map, required_files={"/discolocal-test/file": "content"})
-    assert list(cluster.run(job, input=["raw://discolocal-test/file"])) == [("discolocal-test/file", "content")]
 
 
 def test_required_modules_are_imported_under_their_last_name(cluster: LocalCluster, write: Write) -> None:

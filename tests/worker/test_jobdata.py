@@ -77,6 +77,32 @@ def test_lambdas_closures_partials_methods_and_callables() -> None:
     assert elsewhere(jobdata(job, {}), expression) == "[7, 'xxxxx', 7, 8, 'bbbbb']"
 
 
+@functools.lru_cache(maxsize=10)
+def fibonacci(n: int) -> int:
+    return n if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)
+
+
+class Caching:
+    @functools.cache  # noqa: B019
+    def method(self) -> int:
+        return CONSTANT
+
+
+def test_functions_with_a_cache() -> None:
+    inner = functools.lru_cache(maxsize=None, typed=True)(lambda: CONSTANT)
+    job = Job(map=lambda line, params: fibonacci(30), params=[fibonacci, Caching(), inner])
+    job.worker = job.Worker()
+    fibonacci(5)
+    expression = (
+        "[job.map(1, 2), job.map.__globals__['fibonacci'] is job.params[0], job.params[0].cache_parameters(),"
+        " job.params[0].cache_info().currsize, job.params[1].method(), job.params[2](),"
+        " job.params[2].cache_parameters()]"
+    )
+    assert elsewhere(jobdata(job, {}), expression) == str(
+        [832040, True, {"maxsize": 10, "typed": False}, 10, 5, 5, {"maxsize": None, "typed": True}]
+    )
+
+
 def test_arguments_travel_too() -> None:
     job = Job()
     job.worker = job.Worker()

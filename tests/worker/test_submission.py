@@ -285,7 +285,7 @@ def test_the_home_has_the_nodes_side_of_the_library_and_nothing_of_the_clients()
     assert {"discolocal/__init__.py", "discolocal/worker/classic/worker.py", "discolocal/job.py"} <= set(found)
     assert {"discolocal/wire/hunk.py", "discolocal/schemes/scheme_raw.py", "cloudpickle/cloudpickle.py"} <= set(found)
     assert not [name for name in found if name.startswith(("discolocal/cluster", "discolocal/testing"))]
-    assert all(name.endswith(".py") for name in found)
+    assert all(name.endswith(".py") for name in found if name != "cloudpickle/LICENSE")
     assert Worker().bin in found
 
 

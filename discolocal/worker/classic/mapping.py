@@ -116,6 +116,11 @@ class Router:
                 label = _checked_type(label, key)
             if 0 <= label < partitions:
                 return int(label)
+            self.blame.task.notice(
+                "partition-range",
+                f"the partition {label} is not in range({partitions}): a cluster uses it as it is, and with one"
+                " partition the records are lost; return an int in range(nr_partitions)",
+            )
             raise ValueError(
                 f"the partition of key {short_repr(key)} must be in range({partitions}), not {label}; a cluster would"
                 " use it silently and may lose the records"

@@ -73,6 +73,11 @@ def _names() -> dict[str, Any]:
     return {name: value for name, value in names.items() if not hasattr(builtins, name)}
 
 
+def injected_names() -> frozenset[str]:
+    """The names that job functions find on a real cluster, those that show an interface as well."""
+    return frozenset(_names()).union(_INTERFACES)
+
+
 def job_functions(value: Any) -> Iterator[FunctionType]:
     """The functions in a parameter: inside of sequences, partials and methods as well."""
     if isinstance(value, (list, tuple)):

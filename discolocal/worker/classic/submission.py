@@ -30,6 +30,11 @@ def classic_dict(worker: Worker, job: Any, jobargs: dict[str, Any]) -> dict[str,
         client.check_function(worker, job, jobargs, name)
     _check_values(worker, job, jobargs)
     has_map = bool(item("map"))
+    if not has_map and not item("reduce"):
+        client.warn(
+            "no-stages",
+            "the job has neither map nor reduce: a master accepts it and returns its inputs as the results; give one",
+        )
     inputs = client.expand_inputs(worker.getitem("input", job, jobargs), keep_dirs=not has_map)
     return {
         "input": inputs,
@@ -44,7 +49,10 @@ def classic_dict(worker: Worker, job: Any, jobargs: dict[str, Any]) -> dict[str,
 def _refuse_external(worker: Worker, job: Any, jobargs: dict[str, Any]) -> None:
     for name in ("map", "reduce"):
         if isinstance(worker.getitem(name, job, jobargs), dict):
-            raise DiscoError(f"{name} is an external program, and these are not supported: give a Python function")
+            raise client.refusal(
+                "external-program",
+                f"{name} is an external program, and these are not supported: give a Python function",
+            )
     if worker.getitem("ext_params", job, jobargs):
         raise DiscoError("ext_params belong to external programs, which are not supported: use params")
     for name in ("map_shuffle", "shuffle"):

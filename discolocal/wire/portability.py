@@ -1,0 +1,252 @@
+"""The codes of portability findings: what works here and would go differently on a real cluster (reference 9).
+
+One table for all codes. Whoever notices something names its code; this says which trap of the reference it is,
+what a cluster does and what to change.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+WARNING = "warning"
+"""The default run works and warns, a strict one fails."""
+CLIENT = "client"
+"""Only Disco's own client could not send the job; the pack made here works on a cluster. A strict run fails."""
+NOTE = "note"
+"""Worth knowing before a job goes to a cluster; no warning and no error."""
+REFUSED = "refused"
+"""An error here as well, though a cluster would take it."""
+
+
+class Code(NamedTuple):
+    """What a code means.
+
+    `level` is one of the four above; `traps` are items of section 9 of the reference; `consequence` is what happens on
+    a cluster, `change` what to do about it: parts of a sentence, without a capital or a full stop.
+    """
+
+    level: str
+    traps: tuple[int, ...]
+    consequence: str
+    change: str
+
+
+CODES: dict[str, Code] = {
+    # What the job's parameters say
+    "force-local": Code(
+        WARNING,
+        (6,),
+        "no master of today looks at force_local and force_remote",
+        "leave them out of scheduler",
+    ),
+    "no-stages": Code(
+        WARNING,
+        (53,),
+        "the master accepts a job with neither map nor reduce and returns its inputs as the results",
+        "give a map or a reduce",
+    ),
+    "plain-function": Code(
+        WARNING,
+        (),
+        "a plain function of a job class is called as a method, with the job as its first argument",
+        "make it a staticmethod",
+    ),
+    "prefix-characters": Code(
+        WARNING,
+        (),
+        "the job runs, but the tag of its out-of-band results cannot be used",
+        "name the job with letters, digits, _, - and @ or : only",
+    ),
+    "range-partition": Code(
+        WARNING,
+        (18,),
+        "make_range_partition returns a function that fails at the first key",
+        "write the partition function yourself",
+    ),
+    "wait-clean": Code(
+        WARNING,
+        (27,),
+        "wait(clean=True) kills a job that is not done within the first poll_interval",
+        "wait without clean and call clean afterwards",
+    ),
+    "missing-module": Code(
+        WARNING,
+        (24, 30),
+        "the import fails where the module is not installed, and the job with it",
+        "install it on every node, or name it in required_modules",
+    ),
+    # What only Disco's own client cannot send
+    "main-class": Code(
+        CLIENT,
+        (23,),
+        "Disco's client sends classes by name, and a node has another __main__: AttributeError in every task",
+        "move the class into a module",
+    ),
+    "local-class": Code(
+        CLIENT,
+        (23,),
+        "Disco's client sends classes by name, and one defined inside of a function cannot be found by it",
+        "move the class to the top level of a module",
+    ),
+    "function-globals": Code(
+        CLIENT,
+        (24,),
+        "Disco's client sends only the code of a function that is an argument; the names of its module are NameErrors",
+        "make it a staticmethod of a job class in a module, or import inside of the function",
+    ),
+    "function-closure": Code(
+        CLIENT,
+        (23, 24),
+        "Disco's client sends a function without the variables around it, and each task fails to load it: TypeError",
+        "hand such values over in params; do without a decorator that wraps the function",
+    ),
+    "function-defaults": Code(
+        CLIENT,
+        (24,),
+        "Disco's client loses the defaults of keyword-only parameters",
+        "use positional parameters with defaults, or params",
+    ),
+    "function-object": Code(
+        CLIENT,
+        (23,),
+        "Disco's client sends an object by the name of its class, which a node cannot import",
+        "use a function, or put the class into the module of the job",
+    ),
+    "required-modules": Code(
+        CLIENT,
+        (30,),
+        "Disco's client finds no imports on Python 3.6 and later: the module is missing in the job home",
+        "name it in required_modules",
+    ),
+    # What a running task meets
+    "fork-in-task": Code(
+        WARNING,
+        (47,),
+        "a forked child has the pipe of the worker protocol, what it prints breaks the protocol, and it may outlive the"
+        " task",
+        "start other programs with subprocess, or let Disco run more tasks",
+    ),
+    "key-type": Code(
+        WARNING,
+        (17,),
+        "the default partition function takes str and bytes keys only: the job fails",
+        "convert the keys or give a partition function",
+    ),
+    "message-rate": Code(
+        WARNING,
+        (2, 3),
+        "ten messages of one task within a second kill the whole job; each line printed is one",
+        "print less, or set status_interval=0",
+    ),
+    "os-error": Code(
+        WARNING,
+        (33,),
+        "a task that ends with an OSError is tried up to a hundred times, with pauses that grow: the job seems to hang",
+        "catch the error, or raise another one",
+    ),
+    "raw-host": Code(
+        WARNING,
+        (10,),
+        "the text of a raw:// input becomes part of file names, which fails for blanks and long texts",
+        "put such data into a file",
+    ),
+    "record-class": Code(
+        WARNING,
+        (23,),
+        "records whose class no module defines cannot be read",
+        "put the class into a module",
+    ),
+    "stdin-read": Code(
+        WARNING,
+        (46,),
+        "standard input is the worker's connection to its master: reading it blocks the task or spoils the protocol",
+        "read from the job's inputs or from a file in required_files",
+    ),
+    "stray-output": Code(
+        WARNING,
+        (45,),
+        "what is printed past Python, by C code or child processes, breaks the worker protocol and the task is retried",
+        "capture or redirect it",
+    ),
+    "uncompressed-shuffle": Code(
+        WARNING,
+        (43,),
+        "a reader stops after the first of several joined uncompressed files, and records are lost",
+        "use compression_level 1 or higher",
+    ),
+    # What the external sort meets
+    "sort-high-bytes": Code(
+        WARNING,
+        (14,),
+        "the external sort fails on values whose pickles hold the byte 0xFF, such as text with the letter ÿ",
+        "encode such values, for example as base64",
+    ),
+    "sort-long-records": Code(
+        WARNING,
+        (13,),
+        "the external sort fails on records longer than 16384 bytes, and the task is tried up to a hundred times",
+        "keep the records short, or sort in the reduce",
+    ),
+    "sort-special-bytes": Code(
+        WARNING,
+        (17,),
+        "the external sort refuses keys with the bytes 0x00 or 0xFF: the job fails",
+        "encode the keys, for example as hexadecimal digits",
+    ),
+    "sort-text-keys": Code(
+        WARNING,
+        (17,),
+        "the external sort takes only bytes keys: the job fails",
+        "encode the keys",
+    ),
+    # What is an error here too
+    "bytes-input": Code(
+        REFUSED,
+        (38,),
+        "an input that is bytes is taken for a list of numbers",
+        "give a str",
+    ),
+    "concurrent-first-stage": Code(
+        REFUSED,
+        (4,),
+        "the job is accepted and never runs a task",
+        "let the first stage not be concurrent",
+    ),
+    "external-program": Code(
+        REFUSED,
+        (36,),
+        "external programs run with a mode of 0100, in the job home, and take only string params",
+        "use Python functions, or a worker in another language",
+    ),
+    "max-cores": Code(
+        REFUSED,
+        (5,),
+        "the job is accepted and never runs",
+        "let max_cores be at least 1, or leave it out",
+    ),
+    "partition-range": Code(
+        REFUSED,
+        (19,),
+        "the number is used as it is, and with one partition the records are lost",
+        "return an int in range(nr_partitions)",
+    ),
+    "save-results": Code(
+        REFUSED,
+        (31,),
+        "a job that ends with its map fails with NotImplementedError when it saves partitioned results",
+        "leave save_results out, or set partitions=None",
+    ),
+    "unknown-argument": Code(
+        REFUSED,
+        (53,),
+        "the argument has no effect, and nobody says so",
+        "correct its name, or leave it out",
+    ),
+    # What only a check tells
+    "local-file": Code(
+        NOTE,
+        (),
+        "each node opens the path on its own disk",
+        "have the file on every node, or give a url that all nodes can read",
+    ),
+}

@@ -1,0 +1,1 @@
+"""Workers in several languages that need nothing of discolocal."""
