@@ -80,7 +80,12 @@ def run(command: list[str] | str, cwd: Path) -> tuple[str, str]:
     environ = os.environ | {"PATH": path, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": WARNINGS}
     done = subprocess.run(
         command if isinstance(command, list) else ["sh", "-e", "-c", SHELL_FUNCTION + command],
-        cwd=cwd, env=environ, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL,
+        cwd=cwd,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        stdin=subprocess.DEVNULL,
     )
     assert done.returncode == 0, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout, done.stderr

@@ -24,7 +24,7 @@ from typing import Any
 
 import pytest
 
-from discolocal import JobError, JobPack, LocalCluster, result_iterator
+from discolocal import DiscoError, JobError, JobPack, LocalCluster, result_iterator
 from discolocal.wire.protocol import FrameParser
 from discolocal.wire.session import Reply, Session, TaskInput
 from examples.workers.make_pack import make_pack
@@ -47,6 +47,14 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = subprocess.run(["make", "-C", str(WORKERS), f"BUILD={build}"], capture_output=True, text=True)
     assert made.returncode == 0 and "warning" not in made.stderr, made.stdout + made.stderr
     return build / "wordcount-c"
+
+
+def with_shell(name: str, path: Path) -> Path:
+    """The worker in shell for another shell than the system's `sh`."""
+    copy = path / f"wordcount-{name}.sh"
+    _, _, rest = (WORKERS / "wordcount.sh").read_text().partition("\n")
+    copy.write_text(f"#!{shutil.which(name)}\n{rest}")
+    return copy
 
 
 @pytest.fixture(params=LANGUAGES)
@@ -125,6 +133,15 @@ def test_all_languages_write_the_same_files(compiled: Path, texts: list[Path]) -
     assert len(reduces) == 3 and len(maps) > 3 and len(found[0]) == len(maps) + len(reduces)
 
 
+@pytest.mark.parametrize("shell", ["bash", "dash", "ksh"])
+def test_the_worker_in_shell_runs_in_any_shell(shell: str, texts: list[Path], tmp_path: Path) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not here")
+    with LocalCluster(nodes=2, start="exec", max_failures=0) as cluster:
+        results = cluster.run(make_pack(with_shell(shell, tmp_path), list(map(str, texts)), 3).dumps())
+        assert counted(results) == count(*texts)
+
+
 def test_the_pack_is_the_same_job_for_any_master(worker: Path) -> None:
     pack = make_pack(worker, ["raw://a"], 2)
     again = JobPack.loads(pack.dumps())
@@ -149,6 +166,14 @@ def test_an_input_that_is_missing_is_named(cluster: LocalCluster, worker: Path, 
     assert "input 0 cannot be read: /no/such/place/gone.txt (" in str(failed.value)
     assert "No such file" in str(failed.value)
     assert counted(cluster.run(make_pack(worker, [str(texts[0])]).dumps())) == count(texts[0])
+
+
+def test_an_inline_cluster_refuses_programs() -> None:
+    pack = make_pack(WORKERS / "wordcount.py", ["raw://a"])
+    with LocalCluster(nodes=1, start="inline") as inline:
+        with pytest.raises(DiscoError, match="'wordcount.py' is a program of its own"):
+            inline.submit(pack.dumps())
+        assert inline.joblist() == []
 
 
 def test_nonsense_in_the_job_data_ends_the_job_at_once(cluster: LocalCluster, worker: Path) -> None:
@@ -441,7 +466,7 @@ def serving(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Threadin
 
 def test_files_of_another_machine_come_by_http(worker: Path, tmp_path: Path, serving: ThreadingHTTPServer) -> None:
     if worker.suffix == ".sh" and shutil.which("curl") is None:
-        pytest.skip("the worker in shell fetches files with curl, which is not here")
+        (pytest.fail if REQUIRED else pytest.skip)("the worker in shell fetches files with curl, which is not here")
     found = [
         TaskInput(5, [url.replace("dir://one/", "dir://localhost/").replace("dir://two/", "dir://localhost/")])
         for one in node_files(tmp_path / "elsewhere")

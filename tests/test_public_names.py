@@ -75,7 +75,7 @@ def test_every_job_parameter_is_documented() -> None:
 def test_a_module_is_one_room(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert text.count("\n") <= 500
-    assert text.startswith(('"""', '#!')), "a module starts with what it is for"
+    assert text.startswith(('"""', "#!")), "a module starts with what it is for"
 
 
 def test_no_file_names_a_place_of_one_machine_or_puts_work_off() -> None:

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+_HEAD = 1 << 16  # bytes of a file by which its format is known
+
 
 def print_records(records: Iterable[Any]) -> None:
     """Print records; a reader that stops early (`| head`) ends it quietly."""
@@ -33,11 +35,12 @@ def printable(text: str) -> str:
 
 
 def records_or_lines(stream: Any, size: int | None, url: str, params: Any) -> Iterator[Any]:
-    """A reader for results of any worker: the records of a file in Disco's format, the lines of any other as bytes."""
-    from discolocal.wire import hunk
+    """A reader for results of any worker: the records of a file in one of Disco's formats, else its lines as bytes."""
+    from discolocal.wire import hunk, netstring
 
-    buffered = io.BufferedReader(_Raw(stream))
-    if hunk.is_stream(buffered.peek(2)):
+    buffered = io.BufferedReader(_Raw(stream), _HEAD)
+    head = buffered.peek(_HEAD)
+    if hunk.is_stream(head) or netstring.is_stream(head):
         yield from hunk.records(buffered, size, url)
     else:
         for line in buffered:

@@ -33,8 +33,11 @@ class Launched:
         self._status: int | None = None
 
     def kill(self) -> None:
-        """Kill the process and all it started in its process group."""
+        """Kill the process, its children, and all it started in its process group (a master: its children, 2.2)."""
         if self._status is None:
+            for child in _children(self.pid):
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(child, signal.SIGKILL)
             for kill in (os.killpg, os.kill):
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     kill(self.pid, signal.SIGKILL)
@@ -92,6 +95,18 @@ class Launcher(Protocol):
 
     def close(self) -> None:
         """End what was prepared."""
+
+
+def _children(pid: int) -> list[int]:
+    """The children of a process, whatever group or session they have gone to, where the system tells."""
+    children: list[int] = []
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children") as file:
+                children += map(int, file.read().split())
+    except OSError:
+        pass  # the process is gone, or this is no Linux
+    return children
 
 
 def parent_death_signal() -> Callable[[], object] | None:

@@ -265,8 +265,8 @@ class LocalCluster:
             if time.monotonic() > began + poll_interval:
                 warn(
                     "wait-clean",
-                    f"{jobname} took longer than {poll_interval} seconds: on a cluster wait(clean=True) kills a job that"
-                    " is not done by then; wait without clean and call clean afterwards",
+                    f"{jobname} took longer than {poll_interval} seconds: on a cluster wait(clean=True) kills a job"
+                    " that is not done by then; wait without clean and call clean afterwards",
                 )
         return urls
 

@@ -155,6 +155,7 @@ class JobState:
             if stage.left:
                 out.append(Log("master", texts.stage_scheduled(name, stage.left)))
                 return out + [self._launch(task) for task in stage.tasks]
+            out.append(Log("master", texts.stage_finished(name, 0.0)))
             upstream = []
         self.status = "ready"
         out.append(Log("master", texts.job_done(now - self.submitted)))

@@ -30,6 +30,14 @@ def dumps(record: Any, first: BaseException) -> bytes:
         ) from first
 
 
+def nameless(error: BaseException) -> bool:
+    """Tell from what ordinary pickle raised whether no module that can be imported here defines the class of a record.
+
+    A class of the job's own module has a name that others can import; the one here is a copy that came with the job.
+    """
+    return "not the same object" not in str(error)
+
+
 def show(record: Any, limit: int = 200) -> str:
     """Return the repr of `record` on one line, cut to `limit` characters."""
     try:

@@ -74,7 +74,7 @@ class HunkWriter:
     `close` must be called; it does not close what `write` writes to.
 
     `add(key, value)`, `append(record)` and `add_all(pairs)` are functions made for this writer: one call each.
-    `by_value` becomes True when a record had to be pickled together with its classes.
+    `by_value` becomes True when a record was pickled together with classes that no module defines.
     Raises ValueError for a bad parameter, PicklingError (naming the record) for what cannot be pickled.
     """
 
@@ -229,7 +229,7 @@ class HunkWriter:
                 f"Cannot pickle the record {byvalue.show(record)}: {type(error).__name__}: {error}"
             ) from error
         self._buffer.write(byvalue.dumps(record, error))
-        self.by_value = True
+        self.by_value = self.by_value or byvalue.nameless(error)
 
     def _flush(self) -> None:
         self._write(encode_hunk(self._buffer.getvalue(), self._level))

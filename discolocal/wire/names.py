@@ -74,10 +74,11 @@ def local_path(url: str) -> str:
 def preferred_host(url: str) -> str | None:
     """Return the host on which a task that reads `url` would best run, None if there is none (reference 1.3).
 
-    It is the text between ``://`` and the next ``/`` or ``:``, so ``raw://abc`` has the "host" ``abc``.
+    It is the text between ``://`` and the next ``/`` or ``:``, so ``raw://abc`` has the "host" ``abc``, and
+    ``file:///x`` one without a name, which is not the same as none.
     """
     match = _HOST.match(url)
-    return (match.group(1) or None) if match else None
+    return match.group(1) if match else None
 
 
 def event_time(now: float) -> str:

@@ -26,6 +26,21 @@ def _bytes(item: Any) -> bytes:
     return item if isinstance(item, bytes) else str(item).encode("utf-8", "surrogateescape")
 
 
+def is_stream(head: bytes) -> bool:
+    """Tell from its first bytes whether a file may hold old records: `head` has one whole record, or the file has."""
+    position = 0
+    for end in (b" ", b"\n"):
+        space = head.find(b" ", position, position + _MAX_DIGITS + 1)
+        digits = head[position : max(space, 0)]
+        if not digits.isdigit():
+            return False
+        position = space + 1 + int(digits)
+        if head[position : position + 1] != end:
+            return False
+        position += 1
+    return True
+
+
 def decode(fd: IO[bytes], size: int | None, url: object, head: bytes = b"") -> Iterator[tuple[str, str]]:
     """Yield the (key, value) pairs of a stream of old records, as str.
 

@@ -64,7 +64,7 @@ class Encoder:
     """Turns records into lines, and notes what a real worker would have refused (reference 9, items 13, 14 and 17).
 
     `text_keys`: there were str keys. `special_keys`: keys with 00 or FF. `long_records`: records beyond 16384 bytes.
-    `high_values`: values whose pickles hold FF. `by_value`: values pickled together with their classes.
+    `high_values`: values whose pickles hold FF. `by_value`: values pickled with classes that no module defines.
     """
 
     def __init__(self) -> None:
@@ -115,7 +115,7 @@ class Encoder:
                     append(b"%b%b\x00" % (head, dumps(value, 0)))
                 except byvalue.UNNAMEABLE as error:
                     append(b"%b%b\x00" % (head, byvalue.dumps(value, error)))
-                    self.by_value = True
+                    self.by_value = self.by_value or byvalue.nameless(error)
             left -= 1
             if not left:
                 write(self._lines(parts))

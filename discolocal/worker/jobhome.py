@@ -103,8 +103,9 @@ def job_home(worker: Worker, job: Any, jobargs: dict[str, Any]) -> DiscoZipFile:
         place, source = needs.sent[name]
         home.writestr(f"lib/{_path(name, place)}", source.data)
     _add_files(home, worker.getitem("required_files", job, jobargs))
-    for missing in needs.missing.values():
-        warn("missing-module", _warning(missing))
+    if needs.missing:
+        # In one warning: a run shows no more than one of a code.
+        warn("missing-module", "\n".join(map(_warning, needs.missing.values())))
     return home
 
 
@@ -114,12 +115,7 @@ def _path(name: str, place: Place) -> str:
 
 
 def _warning(missing: Missing) -> str:
-    text = f"a node would miss the module {missing.name}, which {missing.who} needs: "
-    if missing.name == "_pytest":
-        return (
-            text + "pytest makes `assert` in test modules use it; raise errors there or run pytest with --assert=plain"
-        )
-    return text + _reason(missing.place)
+    return f"a node would miss the module {missing.name}, which {missing.who} needs: {_reason(missing.place)}"
 
 
 def _reason(place: Place) -> str:

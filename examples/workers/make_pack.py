@@ -3,7 +3,7 @@
     python examples/workers/make_pack.py WORKER -o PACK [--partitions N] INPUT...
 
 WORKER is an executable that speaks the worker protocol, such as wordcount.py, wordcount.sh or build/wordcount-c. It
-becomes the only file of the job home. INPUTs are urls or paths.
+becomes the only file of the job home. PACK is a path, or - for standard output; INPUTs are urls or paths.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import argparse
 import getpass
 import io
 import os
+import sys
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,11 +45,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Write a job pack that counts words with a worker of any language.")
     parser.add_argument("worker", type=Path)
     parser.add_argument("inputs", nargs="+", metavar="input")
-    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("-o", "--output", required=True, metavar="PACK")
     parser.add_argument("--partitions", type=int, default=4)
     arguments = parser.parse_args()
-    pack = make_pack(arguments.worker, arguments.inputs, arguments.partitions)
-    arguments.output.write_bytes(pack.dumps())
+    data = make_pack(arguments.worker, arguments.inputs, arguments.partitions).dumps()
+    if arguments.output == "-":
+        sys.stdout.buffer.write(data)
+    else:
+        Path(arguments.output).write_bytes(data)
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def same_events_however_workers_start(request: pytest.FixtureRequest) -> Iterato
     test = re.sub(rf"\b{cluster.start}\b", "START", request.node.nodeid)
     start, expected = _events.setdefault(test, (cluster.start, found))
     for here, there in zip(found, expected):
-        unlike = difference(here, there, "inline" in (start, cluster.start))
+        unlike = difference(here, there)
         assert not unlike, f"events of {cluster.start} and of {start}: {unlike}"
     assert len(found) == len(expected)
 

@@ -1,4 +1,4 @@
-"""Events of a job without what differs from run to run, so that those of other ways to start workers can be compared."""
+"""Events of a job without what differs from run to run, to be compared however workers start."""
 
 from __future__ import annotations
 
@@ -42,11 +42,7 @@ def texts(cluster: LocalCluster, jobname: str) -> Counter[str]:
     return found
 
 
-def difference(here: Counter[str], there: Counter[str], inline: bool) -> str:
-    """What one has and the other has not, "" for nothing; `inline` says that one of them is of an inline cluster."""
+def difference(here: Counter[str], there: Counter[str]) -> str:
+    """What one has and the other has not, "" for nothing."""
     more, less = here - there, there - here
-    for found in (more, less):
-        for text in list(found):
-            if inline and "[record-class]" in text:
-                del found[text]  # an inline worker has the caller's own classes, which have names
     return f"these alone {dict(more)}, those alone {dict(less)}" if more or less else ""

@@ -23,7 +23,8 @@ def executing() -> LocalCluster:
 
 def seen(cluster: LocalCluster, look, **jobargs):
     """What a function sees that is called in a map task."""
-    return next(iter(cluster.run(Job("Look", map=lambda entry, params: [("seen", look())]), input=["raw://x"], **jobargs)))[1]
+    job = Job("Look", map=lambda entry, params: [("seen", look())])
+    return dict(cluster.run(job, input=["raw://x"], **jobargs))["seen"]
 
 
 def test_the_environment_is_that_of_a_node(executing: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,9 +237,9 @@ def test_a_damaged_member_is_an_error_that_says_so(executing: LocalCluster) -> N
 )
 def test_programs_that_are_no_workers(program: bytes, said: str) -> None:
     begun = time.monotonic()
-    with LocalCluster(nodes=1, start="fork", max_failures=0, timeouts=0.02) as cluster:
-        with pytest.raises(JobError, match=said):
-            cluster.run(pack(zipped(("worker", program))))
+    cluster = LocalCluster(nodes=1, start="fork", max_failures=0, timeouts=0.02)
+    with cluster, pytest.raises(JobError, match=said):
+        cluster.run(pack(zipped(("worker", program))))
     assert time.monotonic() - begun < 30, "time-outs are scaled down"
 
 

@@ -475,7 +475,7 @@ def test_a_job_without_a_master_says_what_to_do() -> None:
     with pytest.raises(JobError, match="LocalCluster"):
         Job(map=words).run(input=["raw://x"])
     with pytest.raises(JobError, match="LocalCluster"):
-        Job(map=words, master="http://localhost:8989").run(input=["raw://x"])
+        Job(map=words, master="local://somewhere").run(input=["raw://x"])
 
 
 @pytest.mark.parametrize(
@@ -499,3 +499,42 @@ def test_a_job_without_a_master_says_what_to_do() -> None:
 def test_parameters_of_a_cluster_out_of_range(argument: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(argument))):
         LocalCluster(**argument)
+
+
+SEVEN = 7
+
+
+@pytest.mark.parametrize(
+    ("claim", "text"),
+    [
+        ("equal", "AssertionError: assert 5 == 7"),
+        ("call", "AssertionError: assert 5 == 6\n  where 5 = len('hello')"),
+        ("chain", "AssertionError: assert 5 < 3"),
+        ("both", "AssertionError: assert (5 > 9 or 5 == 7)"),
+        ("message", "AssertionError: told so\n  assert 5 > 9"),
+        ("name", "AssertionError: assert not <function"),
+    ],
+)
+def test_asserts_of_test_modules_say_what_was_not_so(cluster: LocalCluster, claim: str, text: str) -> None:
+    def map(line, claim):
+        size = len(line)
+        if claim == "equal":
+            assert size == SEVEN
+        elif claim == "call":
+            assert len(line) == 6
+        elif claim == "chain":
+            assert 1 < size < 3
+        elif claim == "both":
+            assert size > 9 or size == SEVEN
+        elif claim == "message":
+            assert size > 9, "told so"
+        elif claim == "name":
+            assert not map
+        yield line, size
+
+    with pytest.raises(JobError) as caught:
+        cluster.run(Job("Asserts", map=map, params=claim), input=["raw://hello"])
+    found = str(caught.value.__cause__)
+    assert text.partition("\n")[0] in found
+    for line in text.splitlines():
+        assert line.strip() in found

@@ -66,7 +66,9 @@ def plain(text: str, jobname: str) -> str:
     return re.sub(r"\d+:\d\d:\d\d\.\d{3}", "DURATION", text)
 
 
-OF_THE_WORKER = re.compile(r"JOB/(srv|lib|REALWORKER|teeworker\.py|discolocal|cloudpickle)(/|$)|/[0-9a-f]{2}$|JOB/[0-9a-f]{2}$")
+OF_THE_WORKER = re.compile(
+    r"JOB/(srv|lib|REALWORKER|teeworker\.py|discolocal|cloudpickle)(/|$)|/[0-9a-f]{2}$|JOB/[0-9a-f]{2}$"
+)
 
 
 def listing(lines: list[tuple[str, str]], jobname: str) -> list[str]:

@@ -53,17 +53,6 @@ JOB = {
 """What the job dicts of these recordings had besides."""
 
 
-EMPTY_STAGE = pytest.mark.xfail(strict=True, reason="a stage without tasks has no event that it is finished")
-EMPTY_HOST = pytest.mark.xfail(strict=True, reason="inputs whose url has an empty host are grouped with those without")
-NOT_YET = {
-    "no_inputs": EMPTY_STAGE,
-    "no_inputs_all": EMPTY_STAGE,
-    "no_outputs_next": EMPTY_STAGE,
-    "nodes_input": EMPTY_HOST,
-}
-"""Recordings that ought to go the same way, and do not."""
-
-
 class Recording:
     """A recorded job: its workers' rows by task, in order of their attempts, and what the master made of it."""
 
@@ -319,8 +308,7 @@ def names() -> list[Any]:
     from tests.conftest import golden_root
 
     root = golden_root()
-    found = [path.stem for path in cases(root) if path.stem not in DIFFERENT] if root else [""]
-    return [pytest.param(case, marks=NOT_YET[case]) if case in NOT_YET else case for case in found]
+    return [path.stem for path in cases(root) if path.stem not in DIFFERENT] if root else [""]
 
 
 def recording_of(golden: Path, case: str) -> Recording:

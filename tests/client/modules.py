@@ -68,6 +68,6 @@ def missing(job: Job, **jobargs: Any) -> dict[str, str]:
         warnings.simplefilter("always")
         home_files(job, **jobargs)
     found = [w.message for w in caught if isinstance(w.message, PortabilityWarning)]
-    assert {warning.code for warning in found} <= {"missing-module"}
-    texts = [str(warning.text) for warning in found]
-    return {text.split(" the module ")[1].split(",")[0]: text for text in texts}
+    assert [warning.code for warning in found] in ([], ["missing-module"])
+    lines = [line for warning in found for line in str(warning.text).splitlines()]
+    return {line.split(" the module ")[1].split(",")[0]: line for line in lines}

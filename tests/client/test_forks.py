@@ -76,9 +76,7 @@ def test_a_child_can_run_an_inline_task_while_a_thread_of_its_parent_does(tmp_pa
         assert in_child(lambda: node.map("raw://x").kind.encode()) == b"done"
 
 
-def test_the_prints_of_a_child_of_a_task_are_no_messages(
-    tmp_path: Any, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_the_prints_of_a_child_of_a_task_are_no_messages(tmp_path: Any, capfd: pytest.CaptureFixture[str]) -> None:
     def forks(line: str, params: Any) -> Any:
         import logging
         import sys

@@ -94,3 +94,21 @@ def test_any_parameters_come_back(params):
 def test_damaged_parameters_are_refused(data):
     with pytest.raises(DataError):
         netstring.decode_params(data)
+
+
+@pytest.mark.parametrize(
+    ("head", "old"),
+    [
+        (b"3 the 1 2\n", True),
+        (b"0  0 \n", True),
+        (b"3 the 1 2\n5 hello 1 1\n", True),
+        (b"4 the 1 2\n", False),
+        (b"3 the 1 2", False),
+        (b"3 blind mice\n", False),
+        (b"the 3\n", False),
+        (b"12\n", False),
+        (b"", False),
+    ],
+)
+def test_old_records_are_known_by_the_first_one(head: bytes, old: bool) -> None:
+    assert netstring.is_stream(head) is old

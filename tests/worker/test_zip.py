@@ -80,7 +80,7 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
             Job(map=nop_map).pack(input=["raw://x"], required_files=[tmp_path / path])
     with pytest.raises(DiscoError, match="no regular file"):
         DiscoZipFile().write("/dev/zero", "zero")
-    with pytest.raises(DiscoError, match="null byte"):
+    with pytest.raises(DiscoError, match="null (byte|character)"):
         DiscoZipFile().write("a\0b", "x")
 
 

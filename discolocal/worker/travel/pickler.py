@@ -1,14 +1,18 @@
-"""The pickler of jobs: cloudpickle's, and functions with a cache go by value as other functions do (reference 1.8)."""
+"""The pickler of jobs (reference 1.8): cloudpickle's, and functions with a cache go by value as other functions do.
+
+What pytest adds to the functions of test modules is left behind.
+"""
 
 from __future__ import annotations
 
 import functools
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import cloudpickle
 
 from discolocal.jobdata import PROTOCOL, with_cache
+from discolocal.worker.asserts import REWRITER, stand_in
 
 _Cached = type(functools.lru_cache(len))
 
@@ -26,4 +30,6 @@ class JobPickler(cloudpickle.Pickler):  # type: ignore[misc]
             if isinstance(function, FunctionType) and super().reducer_override(function) is not NotImplemented:
                 # Left alone it would be pickled by its name, which a node cannot look up.
                 return with_cache, (function, *obj.cache_parameters().values())
+        if isinstance(obj, ModuleType) and obj.__name__ == REWRITER:
+            return stand_in, ()
         return super().reducer_override(obj)
