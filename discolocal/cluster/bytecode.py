@@ -32,6 +32,18 @@ def compiled(name: str, source: bytes, installed: str) -> tuple[str, bytes] | No
     return f"{directory}/__pycache__/{base[:-3]}.{sys.implementation.cache_tag}.pyc", found[1]
 
 
+def load() -> None:
+    """Have the code of the library's installed files at hand, as far as Python keeps it."""
+    if _known or sys.implementation.cache_tag is None:
+        return
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    for directory, _, files in os.walk(package):
+        for file in files:
+            path = os.path.join(directory, file)
+            if file.endswith(".py"):
+                _known[os.path.relpath(path, os.path.dirname(package))] = _code(path)
+
+
 def _code(path: str) -> tuple[bytes, bytes] | None:
     try:
         with open(path, "rb") as file:

@@ -11,6 +11,7 @@ programs print is part of the conversation, as on a cluster.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import subprocess
@@ -68,11 +69,13 @@ class Exec:
                 stderr=child_write,
                 preexec_fn=self._begin,
             )
-        except BaseException:
+        except BaseException as error:
             for fd in fds:
                 os.close(fd)
             with contextlib.suppress(OSError):
                 os.unlink(log)
+            if isinstance(error, OSError):
+                raise OSError(error.errno, _why(os.path.join(home, job.worker), error)) from error
             raise
         os.close(child_read)
         os.close(child_write)
@@ -89,6 +92,20 @@ class Exec:
 
     def close(self) -> None:
         """There are no spares."""
+
+
+def _why(path: str, error: OSError) -> str:
+    """What to say of a program that cannot be executed: more often than not its first line is the reason."""
+    try:
+        with open(path, "rb") as file:
+            first = file.readline(200).decode("utf-8", "backslashreplace").rstrip("\n")
+    except OSError:
+        return f"{error.strerror}: {path}"
+    if error.errno == errno.ENOENT and first.startswith("#!"):
+        return f"{error.strerror}: the interpreter in the first line of {path}, {first!r}"
+    if error.errno == errno.ENOEXEC:
+        return f"{error.strerror}: {path} is no program; a script needs a first line such as '#!/usr/bin/env python3'"
+    return f"{error.strerror}: {path}"
 
 
 def _beginning(die_with_parent: Callable[[], object] | None) -> Callable[[], None]:

@@ -146,12 +146,12 @@ class TaskRun:
                 ),
             )
         if reply.end is not None:
-            self._ended(reply.end)
+            self._ended(reply.end, next((text for type, text in reply.events if type == "WARNING"), ""))
         return reply.data or b""
 
-    def _ended(self, end: End) -> None:
+    def _ended(self, end: End, cause: str) -> None:
         if end.kind != "done":
-            self._finish(end.kind, end.text)
+            self._finish(end.kind, end.text, cause=cause)
             return
         outputs: list[Output] = []
         local = [o for o in self._session.outputs if is_local(o[1])]
@@ -192,8 +192,8 @@ class TaskRun:
         if self.end is None:
             self._finish("killed", "killed")
 
-    def _finish(self, kind: str, text: str, outputs: tuple[Output, ...] = ()) -> None:
-        self.end = TaskEnd(self.order.key, kind, text, outputs, time.monotonic() - self._started)
+    def _finish(self, kind: str, text: str, outputs: tuple[Output, ...] = (), cause: str = "") -> None:
+        self.end = TaskEnd(self.order.key, kind, text, outputs, time.monotonic() - self._started, cause)
         if self._session.pid is None and kind != "killed" and self.order.job.start == "exec":
             # Here the process is known all the same; a master can only kill what has told its pid.
             self._event("WARNING", PID_UNKNOWN)

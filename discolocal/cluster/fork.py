@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, NoReturn
 
 from discolocal import schemes
-from discolocal.cluster.launch import Launched, parent_death_signal
+from discolocal.cluster.launch import Launched, keep_only, parent_death_signal
 from discolocal.cluster.orders import TaskOrder
 from discolocal.worker import serve
 from discolocal.worker.channel import PipeChannel
@@ -142,7 +142,7 @@ def _child(read_fd: int, write_fd: int, log_fd: int, die_with_parent: Callable[[
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        _keep_only(read_fd, write_fd, log_fd)
+        keep_only(read_fd, write_fd, log_fd)
         null = os.open(os.devnull, os.O_RDONLY)
         for fd, target in ((null, 0), (log_fd, 1), (log_fd, 2)):
             os.dup2(fd, target)
@@ -159,15 +159,6 @@ def _child(read_fd: int, write_fd: int, log_fd: int, die_with_parent: Callable[[
             os.write(2, traceback.format_exc().encode("utf-8", "backslashreplace"))
     finally:
         os._exit(code & 0xFF)
-
-
-def _keep_only(*keep: int) -> None:
-    """Close every descriptor of the node but these and 0 to 2: other workers' pipes, the master's socket."""
-    low = 3
-    for fd in sorted(keep):
-        os.closerange(low, fd)
-        low = fd + 1
-    os.closerange(low, low + 1024)
 
 
 def _read_record(fd: int) -> _Record | None:

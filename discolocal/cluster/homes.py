@@ -6,14 +6,13 @@ into, and it cannot fill the disk.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import io
 import os
 import stat
 import time
 from collections.abc import Iterable
-from hashlib import md5
+from hashlib import sha256
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from discolocal.cluster import bytecode, store
@@ -28,14 +27,19 @@ LIBRARY = ("discolocal/", "cloudpickle/")
 """Members of a job home that are the library itself."""
 MAX_SIZE = 1 << 30  # bytes of all members, unpacked
 MAX_MEMBERS = 100_000
+MAX_DEPTH = 100  # parts of a path
+MAX_NAME = 255  # bytes of a part
+WORKERS = ("discolocal/worker/classic/worker.py",)
+"""The programs of this library; every other worker is executed."""
 _SITE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _RESERVED = ("jobfile", ".jobhome", store.INDEX_DIR)  # what a node itself puts there
-_LOCK_TIME = 300.0  # seconds (reference 2.2)
+LOCK_TIME = 300.0  # seconds (reference 2.2)
+_MARKER = ".jobhome"
 _CHUNK = 1 << 20
 
 
 class Home(NamedTuple):
-    """The files in a job home: `members` all of them, `own` those that are not the library's."""
+    """What is in a job home: `members` are files, and directories with a slash at the end; `own` not the library's."""
 
     members: tuple[str, ...]
     own: tuple[str, ...]
@@ -53,13 +57,14 @@ def read(jobhome: bytes) -> Home:
     """
     if not jobhome:
         return Home((), ())
-    digest = md5(jobhome, usedforsecurity=False).digest()
-    if digest not in _known:
+    digest = sha256(jobhome).digest()
+    home = _known.get(digest)
+    if home is None:
         if len(_known) >= _KNOWN_HOMES:
             _known.clear()
         members = _members(jobhome)
-        _known[digest] = Home(members, tuple(name for name in members if not _in_library(name)))
-    return _known[digest]
+        home = _known[digest] = Home(members, tuple(name for name in members if not _in_library(name)))
+    return home
 
 
 def _failed(why: str) -> DiscoError:
@@ -82,15 +87,18 @@ def _members(jobhome: bytes) -> tuple[str, ...]:
         size += info.file_size
         if size > MAX_SIZE:
             raise _failed(f"with member {info.filename!r} the job home has more than {MAX_SIZE:,} bytes when unpacked")
-    files = tuple(dict.fromkeys(info.filename for info in infos if not info.is_dir()))
-    _check_tree(files)
-    return files
+    members = tuple(dict.fromkeys(info.filename for info in infos))
+    _check_tree(members)
+    return members
 
 
 def _check(info: ZipInfo) -> None:
-    name = info.orig_filename
+    # The archive is read by the one name, and a record in the zip may have changed it from the other.
+    name = next((n for n in (info.orig_filename, info.filename) if _leaves(n)), info.filename)
     parts = name.split("/")
-    if name.startswith("/") or ".." in parts or "\0" in name or "\\" in name:
+    if len(parts) > MAX_DEPTH or max(len(part.encode("utf-8", "surrogatepass")) for part in parts) > MAX_NAME:
+        raise _failed(f"member {name[:60]!r}... has a path that is too long")
+    if _leaves(name):
         raise _failed(f"member {name!r} would be written outside the job home")
     if any(part in ("", ".") for part in parts[: -1 if info.is_dir() else None]):
         raise _failed(f"member {name!r} is not a path")
@@ -103,9 +111,15 @@ def _check(info: ZipInfo) -> None:
         raise _failed(f"member {name!r} is encrypted")
 
 
-def _check_tree(files: Iterable[str]) -> None:
-    known = set(files)
-    for name in known:
+def _leaves(name: str) -> bool:
+    """Whether a name may lead out of the directory that it is unpacked into."""
+    return name.startswith("/") or ".." in name.split("/") or "\0" in name or "\\" in name
+
+
+def _check_tree(members: Iterable[str]) -> None:
+    known = {name for name in members if not name.endswith("/")}
+    for name in members:
+        name = name.rstrip("/") + "/" if name.endswith("/") else name
         while "/" in name:
             name = name.rpartition("/")[0]
             if name in known:
@@ -126,6 +140,11 @@ def _installed(name: str) -> str:
     return os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(cloudpickle.__file__))), name)
 
 
+def is_ready(order: TaskOrder) -> bool:
+    """Whether the job home for the order's job is there on its node."""
+    return os.path.exists(os.path.join(store.job_home(order.job.data, order.host, order.job.jobname), _MARKER))
+
+
 def prepare(order: TaskOrder) -> str:
     """Make the job home for the order's job on its node, once, and return its path.
 
@@ -134,11 +153,11 @@ def prepare(order: TaskOrder) -> str:
     """
     job = order.job
     home = store.job_home(job.data, order.host, job.jobname)
-    marker = os.path.join(home, ".jobhome")
-    if os.path.exists(marker):
+    if is_ready(order):
         return home
+    marker = os.path.join(home, _MARKER)
     os.makedirs(home, exist_ok=True)
-    with _locked(home, _LOCK_TIME * job.timeouts):
+    with _locked(home, LOCK_TIME * job.timeouts):
         if not os.path.exists(marker):
             _copy(job.jobfile, os.path.join(home, "jobfile"))
             if job.files:
@@ -187,6 +206,9 @@ def _unpack(job: JobOrder, home: str) -> None:
 
 def _extract(archive: ZipFile, name: str, home: str, with_code: bool) -> None:
     """Write one member (the archive gives never more bytes of it than it says it has)."""
+    if name.endswith("/"):
+        os.makedirs(os.path.join(home, name), exist_ok=True)
+        return
     with archive.open(name) as member, _create(os.path.join(home, name)) as out:
         data = member.read(_CHUNK)
         out.write(data)
@@ -208,13 +230,8 @@ def _create(path: str) -> IO[bytes]:
 
 
 def _copy(source: str, target: str) -> None:
-    """Give a node its own name for a file; a link where the file system can, since nobody changes it."""
-    with contextlib.suppress(FileExistsError):
-        try:
-            os.link(source, target)
-        except FileExistsError:
-            raise
-        except OSError:
-            import shutil
+    """Give a node a copy of its own; it appears whole."""
+    import shutil
 
-            shutil.copyfile(source, target)
+    shutil.copyfile(source, f"{target}.partial")
+    os.rename(f"{target}.partial", target)

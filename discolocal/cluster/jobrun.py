@@ -34,6 +34,7 @@ from discolocal.wire import event as texts
 from discolocal.wire.packcheck import JobInfo
 
 Work = Launch | Cancel
+_HEADLINE = 2000  # characters
 
 
 class JobRun:
@@ -57,6 +58,7 @@ class JobRun:
         self._changed = threading.Condition()
         self._warnings: dict[str, PortabilityWarning] = {}
         self._warned: set[str] = set()
+        self._causes: dict[int, str] = {}
         self._over = False
 
     @property
@@ -94,6 +96,7 @@ class JobRun:
         """Attempt `run` of the task runs on `host` now."""
         with self._changed:
             self.running[task, run] = host
+            self._causes.pop(task, None)
 
     def stopped(self, task: int, run: int) -> None:
         """The attempt has no process any more."""
@@ -112,6 +115,7 @@ class JobRun:
     def ended_attempt(self, end: TaskEnd) -> list[Work]:
         """Feed the end of an attempt."""
         _, task, run = end.key
+        self._causes[task] = end.cause
         self.stopped(task, run)
         match end.kind:
             case "done":
@@ -210,8 +214,10 @@ class JobRun:
     def _job_error(self, fail: Fail) -> JobError:
         if fail.task is None:
             return JobError(self.name, fail.text)
-        headline, _, traceback = fail.text.partition("\n")
-        error = JobError(self.name, self._blame(fail, fail.task, headline))
+        text = fail.text.encode("utf-8", "backslashreplace").decode("utf-8")
+        headline, _, traceback = text.partition("\n")
+        cause = self._causes.get(fail.task.id)
+        error = JobError(self.name, self._blame(fail, fail.task, _cut(cause or headline)))
         error.__cause__ = RemoteTraceback(traceback or headline)
         return error
 
@@ -225,6 +231,11 @@ class JobRun:
             f"  files: {self.order.data} (kept with LocalCluster(keep=True))\n"
             f"  seed: {self.order.seed} (LocalCluster(seed={self.order.seed}) repeats order of inputs and placement)"
         )
+
+
+def _cut(headline: str) -> str:
+    """A headline of reasonable length: the whole text is in the traceback."""
+    return headline if len(headline) <= _HEADLINE else f"{headline[:_HEADLINE]}... ({len(headline)} characters)"
 
 
 def _show(text: str) -> None:

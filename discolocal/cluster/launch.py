@@ -109,6 +109,15 @@ def _children(pid: int) -> list[int]:
     return children
 
 
+def keep_only(*keep: int) -> None:
+    """In a fork of a node, close every descriptor but these and 0 to 2: other workers' pipes, the master's socket."""
+    low = 3
+    for fd in sorted(keep):
+        os.closerange(low, fd)
+        low = fd + 1
+    os.closerange(low, low + 1024)
+
+
 def parent_death_signal() -> Callable[[], object] | None:
     """Return a function that makes the kernel kill this process when its parent dies, where there is one."""
     if not sys.platform.startswith("linux"):

@@ -219,10 +219,11 @@ class LocalCluster:
         else:
             handle = Job()
             pack = _pack_bytes(job, jobargs)
+        plan = submission.plan(pack, site)
         with self._lock:  # while files are made, nobody removes the root
             if self.closed:
                 raise DiscoError(_CLOSED)
-            run = submission.job_run(pack, site)
+            run = submission.job_run(plan, site)
             self._jobs[run.name] = run
         vars(handle).update(name=run.name, master=self)
         try:

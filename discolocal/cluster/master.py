@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from discolocal.cluster.homes import LOCK_TIME
 from discolocal.cluster.jobrun import JobRun, Work
 from discolocal.cluster.link import LinkClosed
 from discolocal.cluster.orders import Key, TaskEnd, TaskEvent, WorkerStarted
@@ -269,7 +270,8 @@ class Master:
             job.started(order.taskid, order.run, placement.host)
             self._do(job, job.feed(TaskAssigned(order.taskid, order.run, placement.host)))
             self._node(placement.host).link.send(order)
-            self._deadlines[order.key] = time.monotonic() + _START_PATIENCE
+            unpacking = LOCK_TIME * order.job.timeouts if order.job.start == "exec" else 0.0
+            self._deadlines[order.key] = time.monotonic() + _START_PATIENCE + unpacking
 
     def _timeout(self) -> float | None:
         if not self._deadlines:

@@ -34,6 +34,7 @@ from discolocal.cluster.fork import Fork
 from discolocal.cluster.launch import Launched, Launcher
 from discolocal.cluster.link import Link, LinkClosed
 from discolocal.cluster.orders import READY, Key, TaskEnd, TaskEvent, TaskOrder, WorkerStarted
+from discolocal.cluster.unpacking import Unpacking
 from discolocal.wire import event as texts
 
 _LOG_TAIL = 1 << 20  # bytes of stray output that are passed on
@@ -66,6 +67,7 @@ class Node:
         self._launchers = launchers
         self._tasks: dict[Key, _Running] = {}
         self._by_fd: dict[int, _Running] = {}
+        self._unpackings: dict[int, Unpacking] = {}
         self._selector = selectors.DefaultSelector()
         self._wakeup, wakeup_write = os.pipe()
         os.set_blocking(self._wakeup, False)
@@ -91,6 +93,8 @@ class Node:
         except LinkClosed:
             pass
         finally:
+            for unpacking in self._unpackings.values():
+                unpacking.kill()
             for running in list(self._tasks.values()):
                 running.worker.kill()
             for launcher in self._launchers.values():
@@ -126,6 +130,8 @@ class Node:
             with contextlib.suppress(BlockingIOError):
                 os.read(self._wakeup, 4096)
             self._reap()
+        elif fd in self._unpackings:
+            self._hear(self._unpackings[fd])
         else:
             running = self._by_fd.get(fd)
             if running is not None and mask & selectors.EVENT_WRITE:
@@ -136,8 +142,13 @@ class Node:
     def _take(self, message: Any) -> None:
         match message:
             case TaskOrder():
-                self._start(message)
+                self._take_order(message)
             case ("kill", key):
+                for unpacking in list(self._unpackings.values()):
+                    if unpacking.order.key == key:
+                        self._forget(unpacking)
+                        unpacking.kill()
+                        self._link.send(TaskEnd(key, "killed", "killed", (), 0.0))
                 running = self._tasks.get(key)
                 if running is not None:
                     running.run.killed()
@@ -145,21 +156,44 @@ class Node:
             case ("pids",):
                 self._link.send(("pids", [pid for launcher in self._launchers.values() for pid in launcher.spares()]))
 
+    def _take_order(self, order: TaskOrder) -> None:
+        """Start the task, after its job home has been unpacked, which may take long, in a process of its own."""
+        if order.job.start != "exec" or homes.is_ready(order):
+            self._start(order)
+            return
+        try:
+            unpacking = Unpacking(order)
+        except OSError as error:
+            self._not_started(order, f"{type(error).__name__}: {error}")
+        else:
+            self._unpackings[unpacking.read_fd] = unpacking
+            self._selector.register(unpacking.read_fd, selectors.EVENT_READ)
+
+    def _hear(self, unpacking: Unpacking) -> None:
+        failure = unpacking.hear()
+        if failure is None:
+            return
+        self._forget(unpacking)
+        if failure:
+            self._not_started(unpacking.order, failure)
+        else:
+            self._start(unpacking.order)
+
+    def _forget(self, unpacking: Unpacking) -> None:
+        del self._unpackings[unpacking.read_fd]
+        self._selector.unregister(unpacking.read_fd)
+
+    def _not_started(self, order: TaskOrder, why: str) -> None:
+        """Whatever it is, the task must get an end."""
+        self._link.send(TaskEnd(order.key, "error", f"Worker could not be started on {order.host}: {why}", (), 0.0))
+
     def _start(self, order: TaskOrder) -> None:
         try:
             home = homes.prepare(order)
             run = TaskRun(order, home, self._event)
             worker = self._launchers[order.job.start].start(order, home)
-        except Exception as error:  # whatever it is, the task must get an end
-            self._link.send(
-                TaskEnd(
-                    order.key,
-                    "error",
-                    f"Worker could not be started on {order.host}: {type(error).__name__}: {error}",
-                    (),
-                    0.0,
-                )
-            )
+        except Exception as error:
+            self._not_started(order, f"{type(error).__name__}: {error}")
             return
         running = _Running(run, worker)
         self._tasks[order.key] = running

@@ -76,13 +76,17 @@ class WorkerStarted(NamedTuple):
 
 
 class TaskEnd(NamedTuple):
-    """The attempt ended: `kind` is done, error, fatal or killed (4.1); `outputs` are set when done."""
+    """The attempt ended: `kind` is done, error, fatal or killed (4.1); `outputs` are set when done.
+
+    `text` is what a master logs of a failure; `cause` is what was wrong, where that text does not tell.
+    """
 
     key: Key
     kind: str
     text: str
     outputs: tuple[Output, ...]
     seconds: float
+    cause: str = ""
 
 
 def import_path() -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 <root>/data/_disco_8989/<hh>/<jobname>/{jobfile,events}      the master's part
 <root>/data/<host>/<hh>/<jobname>/{.disco/,.jobhome,jobfile,...}   a node's job home
-<root>/logs, <root>/python/bin     of workers that are programs
+<root>/logs, <root>/python-<digest>/bin   of workers that are programs
 """
 
 from __future__ import annotations

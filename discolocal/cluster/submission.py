@@ -47,8 +47,18 @@ class Site(NamedTuple):
     python: str | None
 
 
-def job_run(pack: bytes, site: Site) -> JobRun:
-    """Check a pack as a master does, give the job a name and save its files.
+class Plan(NamedTuple):
+    """A job that can run: its pack, what that says, what is in its home, its inputs, and how its workers start."""
+
+    pack: bytes
+    info: JobInfo
+    home: homes.Home
+    inputs: list[Output]
+    start: str
+
+
+def plan(pack: bytes, site: Site) -> Plan:
+    """Check a pack as a master does and read the indexes among its inputs, which may take its time; writes nothing.
 
     Raises DiscoError as `vet`, and for a pack that this cluster cannot run.
     """
@@ -56,10 +66,16 @@ def job_run(pack: bytes, site: Site) -> JobRun:
     start = _start(info.worker, site)
     if start == "exec" and info.worker not in home.members:
         raise _refused(f"its worker {info.worker!r} is not in the job home")
-    inputs = [_input(item, site.seed) for item in info.inputs]
+    return Plan(pack, info, home, [_input(item, site.seed) for item in info.inputs], start)
+
+
+def job_run(plan: Plan, site: Site) -> JobRun:
+    """Give a job a name and save its files."""
+    _, info, home, inputs, start = plan
+    environ = _environment(start, site)
     data = store.data_dir(site.root)
     name = _unique_name(info.prefix)
-    jobfile = store.save_jobfile(data, name, pack)
+    jobfile = store.save_jobfile(data, name, plan.pack)
     order = JobOrder(
         jobname=name,
         jobfile=jobfile,
@@ -67,7 +83,7 @@ def job_run(pack: bytes, site: Site) -> JobRun:
         roots=tuple(schemes.data_roots),
         master=f"local://{site.root}",
         worker=info.worker,
-        environ=_environment(start, site),
+        environ=environ,
         envs=info.jobenvs,
         sys_path=() if start == "exec" else import_path(),
         files=home.members if start == "exec" else home.own,
@@ -102,7 +118,7 @@ def vet(pack: bytes) -> tuple[JobInfo, homes.Home]:
 
 def _start(worker: str, site: Site) -> str:
     """How the workers of a job start: programs that are not this library's can only be executed."""
-    if worker.startswith(homes.LIBRARY[0]):
+    if worker in homes.WORKERS:
         return site.start
     if site.start == "inline":
         raise _refused(

@@ -51,6 +51,8 @@ def serve(
         task = Task(channel, **channel.request("TASK", "")[1])
         if local:
             task.make_inline()
+        else:
+            task.home = os.getcwd()  # wherever code of the user goes, files of the task are found
         if begin is not None:
             begin(task)
         _run(task)

@@ -9,8 +9,10 @@ import io
 import os
 import stat
 import struct
+import sys
 import time
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,7 +42,8 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 def files(cluster: LocalCluster) -> set[Path]:
     """All paths around the cluster's root, but for the Python it provides."""
     place = Path(cluster.root).parents[2]
-    return {path for path in place.rglob("*") if Path(cluster.root, "python") not in [path, *path.parents]}
+    python = f"{cluster.root}/python-"
+    return {path for path in place.rglob("*") if not str(path).startswith(python)}
 
 
 def pack(home: bytes) -> bytes:
@@ -256,8 +259,40 @@ def test_homes_with_odd_but_harmless_names(cluster: LocalCluster) -> None:
     cluster.purge(job.name)
 
 
-def test_a_name_too_long_for_the_disk_fails(cluster: LocalCluster) -> None:
-    job = cluster.submit(pack(zipped(("x" * 300, b"x"))))
-    with pytest.raises(JobError, match="File name too long"):
-        cluster.wait(job.name)
+def test_a_name_too_long_for_the_disk_is_refused(cluster: LocalCluster) -> None:
+    begun = time.monotonic()
+    for name in ("x" * 256, "é" * 128, "a/" * 101 + "b", "a/" * 32000 + "b"):
+        with pytest.raises(DiscoError, match=f"member '{name[:30]}.* too long"):
+            cluster.submit(pack(zipped(*((f"{name}{number}", b"x") for number in range(50)))))
+    assert time.monotonic() - begun < 20, "a check is not longer than the names are"
+    assert outcome(cluster, zipped(("x" * 255, b"x"), ("a/" * 99 + "b", b"y"))) == "done"
+
+
+def test_directories_of_a_home_are_made(cluster: LocalCluster) -> None:
+    home = zipped(("empty/", b""), ("a/b/", b""), ("a/c", b"x"))
+    job = cluster.submit(pack(home))
+    cluster.wait(job.name)
+    names = {path.name for path in Path(cluster.data).rglob("*") if path.is_dir()}
     cluster.purge(job.name)
+    assert {"empty", "b"} <= names
+    with pytest.raises(DiscoError, match="'a' is a file and a directory"):
+        cluster.submit(pack(zipped(("a", b"x"), ("a/", b""))))
+
+
+def test_a_name_that_a_record_of_the_zip_changes_is_refused(
+    cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From Python 3.13 on the module zipfile reads such records (the Unicode Path of Info-ZIP)."""
+    name, hidden = "harmless", "../../up"
+    record = struct.pack("<HHBL", 0x7075, 5 + len(hidden), 1, zlib.crc32(name.encode())) + hidden.encode()
+    info = zipfile.ZipInfo(name)
+    info.extra = record
+    home = zipped((info, b"x"))
+    if sys.version_info >= (3, 13):
+        with pytest.raises(DiscoError, match="'../../up' would be written outside"):
+            cluster.submit(pack(home))
+    else:
+        changed = zipfile.ZipFile(io.BytesIO(home)).getinfo(name)
+        changed.filename = hidden
+        with pytest.raises(DiscoError, match="'../../up' would be written outside"):
+            homes._check(changed)

@@ -474,7 +474,7 @@ def test_unknown_jobs(cluster: LocalCluster) -> None:
 def test_a_job_without_a_master_says_what_to_do() -> None:
     with pytest.raises(JobError, match="LocalCluster"):
         Job(map=words).run(input=["raw://x"])
-    with pytest.raises(JobError, match="LocalCluster"):
+    with pytest.raises(DiscoError, match="LocalCluster"):
         Job(map=words, master="local://somewhere").run(input=["raw://x"])
 
 
@@ -538,3 +538,21 @@ def test_asserts_of_test_modules_say_what_was_not_so(cluster: LocalCluster, clai
     assert text.partition("\n")[0] in found
     for line in text.splitlines():
         assert line.strip() in found
+
+
+def test_a_task_may_change_its_directory(cluster: LocalCluster, tmp_path: Path) -> None:
+    def map(entry, where):
+        import os
+
+        os.chdir(where)
+        yield entry, 1
+
+    def reduce(entries, where):
+        import os
+
+        os.chdir(where)
+        yield from entries
+
+    job = Job("Moves", map=map, reduce=reduce, sort=True, params=str(tmp_path))
+    assert list(cluster.run(job, input=["raw://a"])) == [("a", 1)]
+    assert list(tmp_path.iterdir()) == []

@@ -238,7 +238,7 @@ class Colour(enum.Enum):
     RED = 1
 
 
-@pytest.mark.own_events  # this module can be imported by forks, but not on a node: it imports pytest
+@pytest.mark.own_events  # a local class of a module that cannot be imported on a node is taken for one of the module
 @pytest.mark.parametrize("partitions", [None, 1, 3])
 def test_records_may_hold_objects_of_classes_of_this_module(cluster: LocalCluster, partitions: int | None) -> None:
     class Local:
