@@ -100,7 +100,7 @@ def _check(info: ZipInfo) -> None:
         raise _failed(f"member {name[:60]!r}... has a path that is too long")
     if _leaves(name):
         raise _failed(f"member {name!r} would be written outside the job home")
-    if any(part in ("", ".") for part in parts[: -1 if info.is_dir() else None]):
+    if any(part in ("", ".") for part in parts[: -1 if name.endswith("/") else None]):
         raise _failed(f"member {name!r} is not a path")
     if parts[0] in _RESERVED:
         raise _failed(f"member {name!r} has the name of a file of the node")

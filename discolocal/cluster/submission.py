@@ -64,8 +64,6 @@ def plan(pack: bytes, site: Site) -> Plan:
     """
     info, home = vet(pack)
     start = _start(info.worker, site)
-    if start == "exec" and info.worker not in home.members:
-        raise _refused(f"its worker {info.worker!r} is not in the job home")
     return Plan(pack, info, home, [_input(item, site.seed) for item in info.inputs], start)
 
 
@@ -101,7 +99,7 @@ def vet(pack: bytes) -> tuple[JobInfo, homes.Home]:
     """Return what a pack says and what is in its job home; nothing is written.
 
     Raises DiscoError for a pack that a master would refuse, with the master's words, and for one that no cluster runs
-    here.
+    here, or whose tasks would all fail.
     """
     try:
         info = check(pack, master_rules=False)
@@ -113,7 +111,10 @@ def vet(pack: bytes) -> tuple[JobInfo, homes.Home]:
         raise _refused("save_results: saving results needs DDFS, which a local cluster does not have")
     if any(concurrent for _, _, concurrent in info.pipeline):
         raise _refused("concurrent stages are not supported")
-    return info, homes.read(JobPack.loads(pack).jobhome)
+    home = homes.read(JobPack.loads(pack).jobhome)
+    if info.worker not in home.members:
+        raise _refused(f"its worker {info.worker!r} is not in the job home")
+    return info, home
 
 
 def _start(worker: str, site: Site) -> str:

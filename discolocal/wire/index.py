@@ -15,7 +15,10 @@ _GZIP = b"\x1f\x8b"
 
 
 class Line(NamedTuple):
-    """An output: its `label`, its `url` and its `size` in bytes (-1 when the index does not say)."""
+    """An output: its `label`, its `url` and its `size` in bytes.
+
+    A size below 0 is not known: it is -1 when the index does not say, and a task may report any number (reference 2.3).
+    """
 
     label: int
     url: str
@@ -23,10 +26,16 @@ class Line(NamedTuple):
 
 
 def dump_line(line: Line) -> bytes:
-    """Return the line of an index file. Raises DiscoError when the url holds a blank: nobody could read it back."""
+    """Return the line of an index file.
+
+    Raises DiscoError when the url holds a blank, for nobody could read it back, or a surrogate that stands for no byte.
+    """
     if not line.url or len(line.url.split()) != 1 or line.url != line.url.strip():
         raise DiscoError(f"The url of an output may not be empty or hold white space: {line.url!r}")
-    return f"{line.label} {line.url} {line.size}\n".encode("utf-8", "surrogateescape")
+    try:
+        return f"{line.label} {line.url} {line.size}\n".encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise DiscoError(f"The url of an output may not hold a lone surrogate: {line.url!r}") from None
 
 
 def parse(data: bytes, name: str) -> list[Line]:
@@ -62,10 +71,7 @@ def _line(line: str, number: int, name: str) -> Line:
     try:
         if len(columns) not in (2, 3) or not columns[1]:
             raise ValueError
-        size = _int(columns[2]) if len(columns) == 3 else None
-        if size is not None and size < 0:
-            raise ValueError
-        return Line(_int(columns[0]), columns[1], -1 if size is None else size)
+        return Line(_int(columns[0]), columns[1], _int(columns[2]) if len(columns) == 3 else -1)
     except ValueError:
         raise DataError(f"Bad line {number} in index: {line[:200]!r}", name) from None
 

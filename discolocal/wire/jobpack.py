@@ -16,14 +16,16 @@ from discolocal.error import DiscoError
 MAGIC = 0xD5C0
 HEADER_SIZE = 128
 MAX_SIZE = 1 << 30  # bytes a master takes
+_MAX_VERSION = 0xFFFF  # what follows the magic number in its word
 HEADER = struct.Struct(">5I")
 
 
 class JobPack:
     """The parts of a job pack.
 
-    Parameters, all attributes: `version` 1 or 2, `jobdict` and `jobenvs` (dicts that JSON can hold), `jobhome` (bytes
-    of a zip) and `jobdata` (bytes). A pack that was loaded is written byte for byte as it was, unless it was changed.
+    Parameters, all attributes: `version` 1 or 2 (a pack may have others, up to 65535, which no master takes), `jobdict`
+    and `jobenvs` (dicts that JSON can hold), `jobhome` (bytes of a zip) and `jobdata` (bytes). A pack that was loaded
+    is written byte for byte as it was, unless it was changed.
     """
 
     __slots__ = ("_header", "_texts", "jobdata", "jobdict", "jobenvs", "jobhome", "version")
@@ -50,19 +52,24 @@ class JobPack:
 
     @property
     def header(self) -> bytes:
-        """The 128 bytes in front of the parts."""
+        """The 128 bytes in front of the parts. Raises ValueError for a version that they cannot hold."""
+        if type(self.version) is not int or not 0 <= self.version <= _MAX_VERSION:
+            raise ValueError(f"The version of a job pack must be an int from 0 to {_MAX_VERSION}, not {self.version!r}")
         words = HEADER.pack(MAGIC << 16 | self.version, *self.offsets)
         return words + self._header[len(words) :].ljust(HEADER_SIZE - len(words), b"\0")
 
     def dumps(self) -> bytes:
-        """Return the whole pack. Raises TypeError or ValueError when jobdict or jobenvs hold what JSON cannot."""
+        """Return the whole pack.
+
+        Raises TypeError or ValueError when jobdict or jobenvs hold what JSON cannot, or the version is none.
+        """
         return b"".join((self.header, *self._json(), self.jobhome, self.jobdata))
 
     def _json(self) -> tuple[bytes, bytes]:
         """Return jobdict and jobenvs as JSON: the text that was loaded while it still says the same."""
         values = (self.jobdict, self.jobenvs)
         texts = [
-            text if text and _parse(text) == value else json.dumps(value, allow_nan=False).encode("ascii")
+            text if text and _same(_parse(text), value) else json.dumps(value, allow_nan=False).encode("ascii")
             for text, value in zip(self._texts, values)
         ]
         return texts[0], texts[1]
@@ -102,6 +109,11 @@ def data_offset(header: bytes) -> int:
     if len(header) < HEADER.size or header[:2] != MAGIC.to_bytes(2, "big"):
         raise DiscoError("Invalid jobpack magic.")
     return int(HEADER.unpack_from(header)[4])
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Tell whether two values are the same in JSON, where False is not 0 and 1 is not 1.0."""
+    return json.dumps(one) == json.dumps(other)
 
 
 def _parse(text: bytes) -> Any:

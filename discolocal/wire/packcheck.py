@@ -13,6 +13,11 @@ from discolocal.wire.term import binary_term, quoted
 
 GROUPINGS = ("split", "group_label", "group_node", "group_node_label", "group_all")
 NO_LIMIT = 1 << 31  # cores of a job that asks for no limit
+# Bytes of names, where a file name has 255: to the prefix are added the rest of the job's name and, for a log, its task
+# and run; to a stage what else is in the name of an index file (reference 1.3, 2.8).
+MAX_PREFIX = 220
+MAX_STAGE = 200
+MAX_PART = 255
 
 Pipeline = list[tuple[str, str, bool]]
 
@@ -57,9 +62,17 @@ class JobInfo(NamedTuple):
 def check(data: bytes, master_rules: bool = True) -> JobInfo:
     """Return what a pack says. Raises InvalidPack for the first thing that a master would refuse.
 
-    With `master_rules=False` also what a master accepts is refused when no task of the job could ever run or files
-    outside the job home would be touched: a worker that is no path inside the job home, a prefix that is no file name.
+    With `master_rules=False` also what a master accepts is refused when no task of the job could ever run or end, or
+    files outside the job home would be touched: a worker that is no path inside the job home, a prefix or a stage that
+    spoils the names of files and urls, variables that no environment can hold.
     """
+    try:
+        return _check(data, master_rules)
+    except RecursionError:
+        _payload("it is nested too deeply")
+
+
+def _check(data: bytes, master_rules: bool) -> JobInfo:
     if len(data) > jobpack.MAX_SIZE:
         raise InvalidPack("Job packet too large")
     version, offsets = _header(data)
@@ -78,7 +91,8 @@ def check(data: bytes, master_rules: bool = True) -> JobInfo:
         raise InvalidPack(quoted(f"unsupported version '{version}'"))
     pipeline, inputs, scheduler = read(jobdict)
     if not master_rules:
-        _check_paths(prefix, worker)
+        _check_names(prefix, worker, pipeline)
+        _check_environment(jobenvs)
     return JobInfo(
         prefix=prefix,
         worker=_show(worker),
@@ -162,13 +176,44 @@ def _show(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _check_paths(prefix: str, worker: Any) -> None:
-    """Refuse what would leave the job's directory or could never be started."""
-    if "\0" in prefix:
-        raise InvalidPack(quoted("invalid prefix"))
+def _check_names(prefix: str, worker: Any, pipeline: Pipeline) -> None:
+    """Refuse what would leave the job's directory, could never be started or not be read back from an index."""
+    if unfit := _unfit(prefix, MAX_PREFIX):
+        raise InvalidPack(quoted(f"invalid prefix: {prefix[:60]!r} {unfit}"))
     parts = worker.split("/") if isinstance(worker, str) else []
-    if not parts or "\0" in worker or any(part in ("", ".", "..") for part in parts):
-        raise InvalidPack(quoted(f"the worker {_show(worker)!r} is not the path of a file in the job home"))
+    outside = any(part in ("", ".", "..") or len(part.encode("utf-8", "replace")) > MAX_PART for part in parts)
+    if not parts or outside or not _is_system_text(worker):
+        raise InvalidPack(quoted(f"the worker {_show(worker)[:100]!r} is not the path of a file in the job home"))
+    for stage, _, _ in pipeline:
+        if unfit := "has a slash in it" if "/" in stage else _unfit(stage, MAX_STAGE):
+            raise InvalidPack(quoted(f"invalid name of a stage: {stage[:60]!r} {unfit}"))
+
+
+def _unfit(name: str, most: int) -> str:
+    """Say why a name cannot be a part of file names and of urls in an index; an empty text if it can."""
+    if any(map(str.isspace, name)):
+        return "has white space in it"
+    if not _is_system_text(name):
+        return "has a zero byte or a lone surrogate in it"
+    return f"is longer than {most} bytes" if len(name.encode("utf-8")) > most else ""
+
+
+def _is_system_text(text: str) -> bool:
+    """Tell whether a text can be handed to the operating system."""
+    try:
+        return b"\0" not in text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+
+
+def _check_environment(jobenvs: dict[str, str]) -> None:
+    for name, value in jobenvs.items():
+        if not name or "=" in name or not _is_system_text(name):
+            raise InvalidPack(quoted(f"invalid jobenvs: {name[:60]!r} cannot be the name of a variable"))
+        if not _is_system_text(value):
+            raise InvalidPack(
+                quoted(f"invalid jobenvs: the value of {name[:60]!r} has a zero byte or a lone surrogate in it")
+            )
 
 
 def _scheduler(value: Any) -> dict[str, Any]:
@@ -180,7 +225,9 @@ def _scheduler(value: Any) -> dict[str, Any]:
 def _max_cores(scheduler: dict[str, Any]) -> int:
     """Return the limit of tasks at a time; what is no number is beyond every number for a master."""
     limit = scheduler.get("max_cores", NO_LIMIT)
-    return math.ceil(limit) if type(limit) in (int, float) else NO_LIMIT
+    if type(limit) is float:
+        return math.ceil(min(max(limit, -NO_LIMIT), NO_LIMIT))  # 1e400 is infinite, and has no ceiling
+    return limit if type(limit) is int else NO_LIMIT
 
 
 def _read_v1(jobdict: dict[str, Any]) -> tuple[Pipeline, list[JobInput], dict[str, Any]]:

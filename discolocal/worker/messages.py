@@ -45,8 +45,15 @@ def _forked() -> None:
 os.register_at_fork(after_in_child=_forked)
 
 
+# A stream of Python closes itself when it is given up, and silences whatever is raised meanwhile: Ctrl-C, when it comes
+# just then. These have nothing to close, and a function of C in this place leaves the interpreter no time for a signal.
+NOTHING_TO_CLOSE: Any = object.__hash__
+
+
 class _Bytes(io.RawIOBase):
     """What `sys.stdout.buffer` is inside of a task."""
+
+    __del__ = NOTHING_TO_CLOSE
 
     def __init__(self, stream: TaskStream) -> None:
         self._stream = stream
@@ -66,6 +73,8 @@ class TaskStream(io.TextIOBase):
     Parameters: `original` the stream it stands in for, `owner` the task that output of any thread
     belongs to (None: only the thread that runs a task is redirected).
     """
+
+    __del__ = NOTHING_TO_CLOSE
 
     def __init__(self, original: TextIO | None, owner: Task | None) -> None:
         super().__init__()

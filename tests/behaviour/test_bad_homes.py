@@ -103,6 +103,7 @@ HARMFUL = {
     "dots": (zipped(("./worker2", b"x")), "./worker2"),
     "empty part": (zipped(("a//b", b"x")), "a//b"),
     "no name": (renamed("+", "/"), "/"),
+    "an empty name": (patched(28, len("big") << 16), "member '' is not a path"),  # its letters belong to the next field
     "job file": (zipped(("jobfile", b"x")), "jobfile"),
     "marker": (zipped((".jobhome", b"x")), ".jobhome"),
     "index": (zipped((".disco/map-0-1.results", b"x")), ".disco/map-0-1.results"),

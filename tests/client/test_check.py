@@ -456,6 +456,14 @@ def test_a_check_agrees_with_a_master_about_every_recorded_pack(golden: Path) ->
     assert all("a LocalCluster refuses it" in said[name] and "outside the job home" in said[name] for name in outside)
 
 
+@pytest.mark.parametrize("worker", ["nosuchworker", "discolocal/worker/classic/worker.py"])
+def test_a_pack_whose_worker_is_not_in_its_home_is_told(worker: str) -> None:
+    pack = pack_of(2, worker=worker, pipeline=[["map", "split", False]], inputs=[[0, 0, ["raw://a"]]])
+    report = check_pack(pack)
+    assert report.codes == ["error"] and not report.ok
+    assert f"its worker '{worker}' is not in the job home" in str(report)
+
+
 # The report
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from discolocal.error import DataError, DiscoError
 from discolocal.wire.index import Line, dump_line, parse
+from discolocal.wire.protocol import decode
 
 NAME = "dir://host/disco/host/00/job/.disco/map-0-1.results"
 
@@ -91,7 +92,24 @@ def test_urls_that_could_not_be_read_back_are_refused(url):
         dump_line(Line(0, url, 1))
 
 
-@given(st.lists(st.tuples(st.integers(), st.text(min_size=1), st.integers(0))))
+@pytest.mark.parametrize("url", ["\ud800", "disco://h/\udfffx"])
+def test_urls_that_are_no_text_are_refused(url):
+    with pytest.raises(DiscoError, match="surrogate") as raised:
+        dump_line(Line(0, url, 1))
+    str(raised.value).encode()
+
+
+def test_what_a_task_may_report_can_be_read_back(golden):
+    """Labels and sizes may be any integers: a master writes them down as they are."""
+    recorded = (golden / "protocol_scripted" / "out_dotdot.json").read_text()
+    assert '[-1, \\"neglabel\\", 6]' in recorded
+    for body in (b'[-1, "neglabel", 6]', b'[-5, "x", -6]', b'[0, "x", -1]', b'[-0, "x", 1' + b"0" * 4000 + b"]"):
+        report = decode("OUTPUT", body)
+        line = Line(report.label, f"disco://h/disco/h/00/job/{report.location}", report.size)
+        assert parse(dump_line(line), NAME) == [line]
+
+
+@given(st.lists(st.tuples(st.integers(), st.text(min_size=1), st.integers())))
 def test_lines_come_back(rows):
     lines = [Line(*row) for row in rows if len(row[1].split()) == 1 and row[1] == row[1].strip()]
     assert parse(b"".join(map(dump_line, lines)), NAME) == lines

@@ -83,6 +83,42 @@ def test_a_changed_pack_is_written_anew():
     assert (again.jobenvs, again.jobhome, again.jobdata) == ({}, b"other home", b"data")
 
 
+@pytest.mark.parametrize(
+    "old, new", [(False, 0), (1, True), (1, 1.0), (0.0, -0.0), (True, 1), ("1", 1), ([0], [False])]
+)
+def test_a_change_to_an_equal_value_is_a_change(old, new):
+    """Python takes False for 0; a master refuses a job whose save_results is 0."""
+    pack = JobPack.loads(JobPack(2, {"save_results": old, "more": {"in": [old]}}, {}, b"", b"").dumps())
+    pack.jobdict["more"]["in"][0] = new
+    again = JobPack.loads(pack.dumps())
+    assert repr(again.jobdict) == repr({"save_results": old, "more": {"in": [new]}})
+    pack.jobdict["save_results"] = new
+    assert pack.offsets == JobPack.loads(pack.dumps()).offsets
+    assert repr(JobPack.loads(pack.dumps()).jobdict) == repr({"save_results": new, "more": {"in": [new]}})
+
+
+@pytest.mark.parametrize("text", [b'{"a" :1e400, "b":NaN}', b'{ "a": 1, "a": 2, "b": 1.50}', b'{"\xc3\xa9":"\\ud800"}'])
+def test_an_odd_text_that_was_not_changed_stays(text):
+    data = struct.pack(">5I", 0xD5C0 << 16 | 2, 128, 128 + len(text), 130 + len(text), 130 + len(text))
+    data = data.ljust(128, b"\0") + text + b"{}"
+    assert JobPack.loads(data).dumps() == data
+
+
+@pytest.mark.parametrize("version", [70000, 65536, -1, True, 1.0, None, "1"])
+def test_a_version_that_no_header_can_hold_is_refused(version):
+    with pytest.raises(ValueError, match=f"version of a job pack .*{version!r}"):
+        JobPack(version, {}, {}, b"", b"").dumps()
+    pack = JobPack(1, {}, {}, b"", b"")
+    pack.version = version
+    with pytest.raises(ValueError, match="version of a job pack"):
+        pack.header  # noqa: B018
+
+
+@pytest.mark.parametrize("version", [0, 3, 65535])
+def test_an_unknown_version_is_written_and_read(version):
+    assert JobPack.loads(JobPack(version, {}, {}, b"", b"").dumps()).version == version
+
+
 @pytest.mark.parametrize("value", [object(), float("nan"), b"x", {1}])
 def test_what_json_cannot_hold_is_refused(value):
     with pytest.raises((TypeError, ValueError)):

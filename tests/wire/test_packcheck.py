@@ -1,10 +1,11 @@
 """The master's checks of a job pack: the recorded replies, the fuzzed header, the rules a master does not have."""
 
 import json
+import re
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from discolocal.error import DiscoError
@@ -137,6 +138,12 @@ def test_max_cores_is_read_from_the_scheduler(limit, cores):
     assert check(make(V2)).max_cores == 1 << 31
 
 
+def test_a_max_cores_beyond_every_number_is_none():
+    text = json.dumps(V2 | {"scheduler": {"max_cores": 0.5}}).encode()
+    assert check(make(text.replace(b"0.5", b"1e400"))).max_cores == 1 << 31
+    assert check(make(text.replace(b"0.5", b"-1e400"))).max_cores < 1
+
+
 def reply_to(data, **options):
     with pytest.raises(InvalidPack) as raised:
         check(data, **options)
@@ -195,16 +202,69 @@ def test_odd_json_is_refused(text):
     assert reply_to(make(V2, envs=text)).startswith('"invalid payload: ')
 
 
-@pytest.mark.parametrize("worker", ["", "/bin/true", "../x", "a/../../x", "a//b", "./x", "a\0b", 5, None, ["x"]])
+WORKERS = [
+    "",
+    "/bin/true",
+    "../x",
+    "a/../../x",
+    "a//b",
+    "./x",
+    "a\0b",
+    5,
+    None,
+    ["x"],
+    "a\ud800",
+    "x" * 256,
+    "a/" + "é" * 128,
+]
+
+
+@pytest.mark.parametrize("worker", WORKERS)
 def test_a_worker_outside_the_job_home_is_refused_on_demand(worker):
     data = make(V2 | {"worker": worker})
     assert check(data).prefix == "job"
     assert "worker" in reply_to(data, master_rules=False)
+    assert len(reply_to(data, master_rules=False).encode()) < 400
 
 
-def test_stricter_rules_take_good_packs():
-    assert check(make(V1, 1), master_rules=False) == check(make(V1, 1))
-    assert reply_to(make(V2 | {"prefix": "a\0b"}), master_rules=False) == '"invalid prefix"'
+@pytest.mark.parametrize(
+    "stage",
+    ["../../../up", "a/b", "/", "a\0b", "a b", "a\n", "\u00a0", "a\u2028", "m\ud800", "\udc80", "x" * 201, "é" * 101],
+)
+def test_a_stage_that_spoils_the_names_of_files_is_refused_on_demand(stage):
+    data = make(V2 | {"pipeline": [["first", "split", False], [stage, "group_all", False]]})
+    assert check(data).pipeline[1][0] == stage
+    reply = reply_to(data, master_rules=False)
+    assert "stage" in reply and len(reply.encode()) < 400
+
+
+@pytest.mark.parametrize(
+    "prefix", ["a\0b", "a b", " ", "a\nb", "a\u3000", "\ud800", ["a", ["\udfff"]], "p" * 221, "é" * 111]
+)
+def test_a_prefix_that_spoils_the_names_of_files_is_refused_on_demand(prefix):
+    data = make(V2 | {"prefix": prefix})
+    assert check(data)
+    reply = reply_to(data, master_rules=False)
+    assert reply.startswith('"invalid prefix') and len(reply.encode()) < 400
+
+
+@pytest.mark.parametrize(
+    "envs", [{"A=B": "c"}, {"": "c"}, {"A\0": "c"}, {"A": "\0"}, {"A\ud800": "c"}, {"A": "\udcff"}]
+)
+def test_an_environment_that_no_process_can_have_is_refused_on_demand(envs):
+    data = make(V2, envs=json.dumps(envs))
+    assert check(data).jobenvs == envs
+    assert "jobenvs" in reply_to(data, master_rules=False)
+
+
+@pytest.mark.parametrize("version, jobdict", [(1, V1), (2, V2)])
+def test_stricter_rules_take_good_packs(version, jobdict):
+    for change in ({}, {"prefix": "é@b"}, {"prefix": ""}, {"prefix": "p" * 220}, {"worker": "a b/é\n" + "x" * 200}):
+        data = make(jobdict | change, version, envs=json.dumps({"LC ALL": "a=b\né", "x" * 300: ""}))
+        assert check(data, master_rules=False) == check(data)
+    stages = ["mé", "", "..", "a:b", "x" * 200]
+    data = make(V2 | {"pipeline": [[stage, "split", False] for stage in stages]})
+    assert [stage for stage, _, _ in check(data, master_rules=False).pipeline] == stages
 
 
 def test_a_pack_over_the_limit_is_refused(monkeypatch):
@@ -250,3 +310,78 @@ def test_any_changed_byte_is_taken_or_refused(position, value):
         check(bytes(data))
     except InvalidPack as error:
         assert error.reply
+
+
+numbers = st.integers() | st.floats(allow_nan=False) | st.sampled_from([1e308, 10**4000, -(10**4000), -0.0])
+texts = (
+    st.text(max_size=8)
+    | st.text(st.characters(categories=["Cs", "Cc", "Zs"]), max_size=3)
+    | st.text("x/.=", min_size=240, max_size=260)
+)
+scalars = st.none() | st.booleans() | numbers | texts
+nested = st.integers(1, 950).map("<{} deep>".format)
+anything = st.recursive(
+    scalars | nested,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=5,
+)
+groupings = st.sampled_from(packcheck.GROUPINGS) | anything
+stages = st.lists(st.tuples(texts, groupings, st.booleans() | anything), max_size=3) | anything
+inputs = st.lists(st.tuples(numbers, numbers, st.lists(texts, max_size=2)) | texts, max_size=3) | anything
+jobdicts = st.fixed_dictionaries(
+    {"prefix": texts | anything, "worker": texts | anything, "owner": texts | anything},
+    optional={
+        "scheduler": st.dictionaries(st.just("max_cores"), numbers | anything) | anything,
+        "save_results": st.booleans() | anything,
+        "save_info": st.sampled_from(["ddfs", "hdfs,x"]) | anything,
+        "input": st.lists(texts | st.lists(texts)) | anything,
+        "nr_reduces": st.just(1) | anything,
+        "map?": st.booleans() | anything,
+        "reduce?": st.booleans() | anything,
+        "reduce_shuffle?": st.booleans() | anything,
+        "pipeline": stages,
+        "inputs": inputs,
+    },
+)
+
+
+def json_of(value):
+    """JSON as other programs may write it: with numbers that are too big for a float, and lists in lists in lists."""
+    text = json.dumps(value).replace("-Infinity", "-1e400").replace("Infinity", "1e400")
+    return re.sub('"<([0-9]+) deep>"', lambda found: "[" * int(found[1]) + "]" * int(found[1]), text).encode()
+
+
+@given(
+    st.integers(0, 3),
+    jobdicts | anything,
+    st.dictionaries(texts, texts | anything, max_size=2) | anything,
+    st.booleans(),
+)
+@example(2, V2 | {"scheduler": {"max_cores": float("inf")}}, {}, True)
+@example(1, V1 | {"prefix": "<900 deep>"}, {}, True)
+@example(2, V2 | {"worker": "<900 deep>"}, {}, False)
+@example(2, V2 | {"pipeline": "<900 deep>"}, {}, True)
+def test_any_json_is_taken_or_refused(version, jobdict, jobenvs, master_rules):
+    data = make(json_of(jobdict), version, envs=json_of(jobenvs))
+    try:
+        info = check(data, master_rules=master_rules)
+    except InvalidPack as error:
+        assert error.reply
+        return
+    assert type(info.max_cores) is int
+    if not master_rules:
+        names = [info.prefix, info.worker, *(stage for stage, _, _ in info.pipeline), *info.jobenvs]
+        assert not any("\0" in name or name.encode("utf-8").count(b"/../") for name in names)
+
+
+@pytest.mark.parametrize("key", ["prefix", "worker", "owner", "scheduler", "pipeline", "inputs", "other"])
+@pytest.mark.parametrize("step", [1, 7])
+def test_nested_json_of_any_depth_is_taken_or_refused(key, step):
+    """Also where reading it just works, and looking at it would not."""
+    text = json.dumps(V2 | {key: "HERE"}).encode()
+    for depth in range(930 if step == 1 else 100, 1010 if step == 1 else 930, step):
+        for nest in (b"[" * depth + b"]" * depth, b'{"a":' * depth + b"1" + b"}" * depth):
+            try:
+                check(make(text.replace(b'"HERE"', nest)), master_rules=False)
+            except InvalidPack as error:
+                assert error.reply

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import io
 import logging
 import os
 import sys
@@ -14,6 +16,7 @@ import pytest
 from discolocal.job import Job
 from discolocal.wire import protocol
 from discolocal.worker import ChannelClosed, DirectChannel, PipeChannel, current, serve
+from discolocal.worker.messages import TaskStream
 from tests.worker.harness import Node
 
 
@@ -216,3 +219,20 @@ def test_memory_limit_of_the_environment(tmp_path: Path) -> None:
     root = str(Path(__file__).resolve().parents[2])
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, cwd=root, check=True)
     assert done.stdout == b"limited\n"
+
+
+def test_a_stream_that_is_given_up_does_nothing() -> None:
+    """What a stream does at its end is silenced by Python, Ctrl-C too."""
+
+    class Original(io.StringIO):
+        flushed = False
+
+        def flush(self) -> None:
+            self.flushed = True
+
+    original = Original()
+    stream = TaskStream(original, None)
+    data = stream.buffer
+    del data, stream
+    gc.collect()
+    assert not original.flushed and not original.closed
