@@ -1,11 +1,15 @@
-"""Files that appear complete or not at all, and the zip archive of a job home (reference 1.7, 8.7)."""
+"""Files that appear complete or not at all, or are read up to a limit, and the zip archive of a job home.
+
+See the reference, 1.7 and 8.7.
+"""
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from discolocal.error import DataError, DiscoError
 
@@ -13,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 MIN_FREE = 1 << 20  # bytes of free disk below which a task gives up
+_PART = 1 << 18  # bytes read at once
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _EMPTY_ZIP = b"PK\x05\x06" + bytes(18)
 _MAX_PART = 255  # bytes of a name that file systems take
@@ -65,6 +70,32 @@ class AtomicFile:
             self.closed = True
             self._file.close()
             os.unlink(self.partial)
+
+
+def read_at_most(file: IO[bytes], limit: int) -> bytes | None:
+    """Return what is left in a binary file, None when that is more than `limit` bytes: hardly more are read, then."""
+    try:
+        found = os.fstat(file.fileno())
+        if stat.S_ISREG(found.st_mode) and found.st_size - file.tell() > limit:
+            return None
+    except (AttributeError, OSError):  # no file of the system
+        pass
+    data = io.BytesIO()
+    while part := file.read(_PART):
+        data.write(part)
+        if data.tell() > limit:
+            return None
+    return data.getvalue()
+
+
+def read_pack(file: IO[bytes]) -> bytes:
+    """Return the bytes of the job pack in a binary file. Raises DiscoError when it has more than a master takes."""
+    from discolocal.wire import jobpack
+
+    data = read_at_most(file, jobpack.MAX_SIZE)
+    if data is None:
+        raise DiscoError(f"The job pack has more than {jobpack.MAX_SIZE:,} bytes, which is all that a master takes")
+    return data
 
 
 def arc_name(name: str) -> str:

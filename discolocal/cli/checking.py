@@ -32,7 +32,7 @@ def check(
     run. The exit status is 0 if nothing has to be changed (notes do not count), 1 if something has, 2 for a usage
     error.
     """
-    from discolocal.cli.printing import printable
+    from discolocal.cli.printing import printable, until_the_reader_stops
     from discolocal.report import check as check_job
     from discolocal.report import check_pack
 
@@ -40,8 +40,10 @@ def check(
     if pack is not None:
         if path is not None or arguments:
             raise click.UsageError("--pack takes no job class, no inputs and no parameters: the pack has them")
+        from discolocal.fileutils import read_pack
+
         with errors_shown(), open(pack, "rb") as file:
-            report = check_pack(file.read())
+            report = check_pack(read_pack(file))
     elif path is None:
         raise click.UsageError("Missing argument 'MODULE.CLASS' (or --pack FILE)")
     else:
@@ -50,6 +52,7 @@ def check(
         job = job_class(path)
         with errors_shown(), LocalCluster(**cluster) as local:
             report = check_job(job, local, **arguments)
-    for line in str(report).split("\n"):
-        click.echo(printable(line))
+    with until_the_reader_stops():
+        for line in str(report).split("\n"):
+            click.echo(printable(line))
     raise SystemExit(0 if report.ok else 1)

@@ -46,6 +46,11 @@ def cluster_options(function: F) -> F:
             show_default=True,
             help="Factor on a master's time-outs for silent workers.",
         ),
+        click.option(
+            "--python",
+            metavar="PROGRAM",
+            help="What executed workers find as python3 and python (default: this Python, bare).",
+        ),
     )
     return _all(function, options)
 

@@ -6,6 +6,7 @@ import io
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 _HEAD = 1 << 16  # bytes of a file by which its format is known
@@ -14,13 +15,31 @@ _HEAD = 1 << 16  # bytes of a file by which its format is known
 def print_records(records: Iterable[Any]) -> None:
     """Print records; a reader that stops early (`| head`) ends it quietly."""
     write = sys.stdout.write
-    try:
+    with until_the_reader_stops():
         for record in records:
             is_pair = isinstance(record, tuple) and len(record) == 2
             write("\t".join(map(_text, record)) + "\n" if is_pair else _text(record) + "\n")
+
+
+@contextmanager
+def until_the_reader_stops() -> Iterator[None]:
+    """End what is done within quietly when nobody reads standard output any more."""
+    try:
+        yield
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not _unread(sys.stdout.fileno()):
+            raise  # it was some other pipe
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed at exit
+
+
+def _unread(fd: int) -> bool:
+    """Whether the other end of a pipe is closed."""
+    import select
+
+    poll = select.poll()
+    poll.register(fd, 0)
+    return bool(poll.poll(0))
 
 
 def _text(value: Any) -> str:

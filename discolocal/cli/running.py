@@ -22,11 +22,11 @@ from discolocal.cli.options import (
 @strict_option
 def demo(**cluster: Any) -> None:
     """Count the words of the Python standard library's own sources."""
+    from discolocal.cli.printing import until_the_reader_stops
     from discolocal.demo import main as run_demo
 
-    with errors_shown():
-        status = run_demo(**cluster)
-    raise SystemExit(status)
+    with errors_shown(), until_the_reader_stops():
+        run_demo(**cluster)
 
 
 @click.command()

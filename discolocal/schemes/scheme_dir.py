@@ -6,7 +6,9 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from discolocal.error import DataError
-from discolocal.schemes import open_url, scheme_disco
+from discolocal.fileutils import read_at_most
+from discolocal.schemes import open_url, scheme_disco, scheme_of
+from discolocal.schemes.scheme_file import open_local
 from discolocal.wire import index
 
 if TYPE_CHECKING:
@@ -15,12 +17,29 @@ if TYPE_CHECKING:
     from discolocal.schemes import Source
     from discolocal.task import Task
 
+_OF_CLUSTERS = ("disco", "dir", "http", "https", "raw")  # schemes of data that is the same wherever it is read
+
 
 def read_index(url: str, task: Task | None = None) -> list[index.Line]:
-    """The lines of the index behind a ``dir://`` url. Raises DataError when it is missing or damaged."""
-    file, _size, _url = scheme_disco.open_source(url, task, None)
+    """The lines of the index behind a ``dir://`` url.
+
+    Raises DataError when it is missing, damaged or too large, and when it comes from another machine and lists what is
+    no data of a cluster: files of this machine are nothing that somebody else may name.
+    """
+    path = scheme_disco.find_local(url, task)
+    if path is None:
+        file, _size, _url = scheme_disco.open_remote(url, task, None)
+    else:
+        file, _size, _url = open_local(path, url, None)
     with file:
-        return index.parse(file.read(), url)
+        data = read_at_most(file, index.MAX_SIZE)
+    if data is None:
+        raise index.too_large(url)
+    lines = index.parse(data, url)
+    for line in lines if path is None else ():
+        if scheme_of(line.url) not in _OF_CLUSTERS:
+            raise DataError(f"Refused: it lists what no node serves, {line.url[:200]!r}", url)
+    return lines
 
 
 def check_size(line: index.Line, task: Task | None = None) -> None:

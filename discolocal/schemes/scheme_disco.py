@@ -9,7 +9,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from discolocal import schemes
-from discolocal.error import DataError, DiscoError
+from discolocal.error import CommError, DataError, DiscoError
 from discolocal.schemes.scheme_file import open_local
 from discolocal.wire import names
 
@@ -31,7 +31,8 @@ def default_port() -> int:
 def find_local(url: str, task: Task | None) -> str | None:
     """The path of the file behind a ``disco://`` or ``dir://`` url, None when it is on another machine.
 
-    Raises DataError when the node of the url is one of this machine and the file is not there.
+    Raises DataError when the job has run on this machine and the file is not there. A node of the same name says
+    nothing: a local cluster has a node1, and so have others.
     """
     if url.partition("://")[2].partition("/")[2].startswith("ddfs/"):
         return None  # a blob, not a file of a job
@@ -44,9 +45,9 @@ def find_local(url: str, task: Task | None) -> str | None:
         path = os.path.join(root, relative)
         if os.path.exists(path):
             return path
-    host = relative.partition("/")[0]
+    parts = relative.split("/")  # host, two hex digits, job, what the job has written
     for root in reversed(roots):
-        if os.path.isdir(os.path.join(root, host)):
+        if len(parts) > 3 and os.path.isdir(os.path.join(root, *parts[:3])):
             raise DataError(f"No such file ({os.path.join(root, relative)})", url)
     return None
 
@@ -82,12 +83,50 @@ def proxied(url: str, method: str, proxy: str) -> str:
 def open_source(url: str, task: Task | None, encoding: str | None) -> Source:
     """Open the file, local or remote; see `schemes.open_url`."""
     path = find_local(url, task)
-    if path is not None:
-        return open_local(path, url, encoding)
+    return open_remote(url, task, encoding) if path is None else open_local(path, url, encoding)
+
+
+def open_remote(url: str, task: Task | None, encoding: str | None) -> Source:
+    """Open the file at its node, by HTTP; see `schemes.open_url`."""
     from discolocal.schemes import scheme_http
 
-    file, size, _ = scheme_http.open_source(http_url(url, task), task, encoding)
+    place = http_url(url, task)
+    path = _path_of_namesake(url)
+    if path is not None and not _is_known(place):
+        raise DataError(f"No such file ({path}), and no other host of this name", url)
+    try:
+        file, size, _ = scheme_http.open_source(place, task, encoding)
+    except CommError as error:
+        if path is None:
+            raise
+        raise CommError(f"{error.msg}; nor is there a file {path}", error.url, error.code) from error
     return file, size, url
+
+
+def _path_of_namesake(url: str) -> str | None:
+    """Where the file would be if it were that of a local node, None if there is none of its name.
+
+    Most likely it was there, and its job was purged.
+    """
+    _, _, found = url.partition("://")[2].partition("/disco/")
+    for root in schemes.data_roots:
+        if found and os.path.isdir(os.path.join(root, found.partition("/")[0])):
+            return os.path.join(root, found)
+    return None
+
+
+def _is_known(url: str) -> bool:
+    """Whether the host of a url of http has an address; a name that cannot be looked up now has none."""
+    import socket
+    from urllib.parse import urlsplit
+
+    try:
+        socket.getaddrinfo(urlsplit(url).hostname, None)
+    except socket.gaierror:
+        return False
+    except ValueError:  # no url at all, which is told later
+        pass
+    return True
 
 
 def input_stream(stream: Any, size: int | None, url: str, params: object) -> Source:

@@ -114,6 +114,8 @@ def _once(method: str, url: str, body: bytes | None, headers: dict[str, str], ti
 
     try:
         parts = urlsplit(url)
+        if parts.port == 0:
+            raise ValueError("Port out of range 1-65535")
     except ValueError as error:
         raise CommError(f"Bad url: {error}", url) from error
     if parts.scheme not in ("http", "https") or not parts.netloc:
@@ -183,7 +185,10 @@ def _get(url: str, headers: dict[str, str], unit: float, insist: bool = True, ti
         if reply.status not in _MOVED or not location:
             return reply
         reply.close()
-        at = urljoin(at, location)
+        try:
+            at = urljoin(at, location)
+        except ValueError as error:
+            raise CommError(f"Bad url: {error}, in the redirect to {location[:200]!r}", at) from error
     raise CommError(f"More than {REDIRECTS} redirects", url)
 
 
@@ -194,7 +199,7 @@ def fetch(
     headers: dict[str, str] | None = None,
     timeout: float | None = None,
 ) -> Answer:
-    """Send a request and return the `Answer`, of status 200 or 206, with its whole body.
+    """Send a request and return the `Answer`, of status 200, 201 or 206, with its whole body.
 
     Parameters: `timeout` is how many seconds the server may be silent (default: TIMEOUT). A busy server (503) is asked
     again as in reference 8.9; one that cannot be reached is not, and redirects are followed for GET alone.
@@ -204,7 +209,7 @@ def fetch(
         reply = _get(url, headers or {}, UNIT, insist=False, timeout=timeout)
     else:
         reply = _patiently(method, url, body, headers or {}, timeout or TIMEOUT, UNIT, insist=False)
-    if reply.status not in (200, 206):
+    if reply.status not in (200, 201, 206):
         raise CommError(reply.words(), url, reply.status)
     return Answer(reply.status, reply.response.headers, reply.body(LIMIT))
 

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 from discolocal.error import DataError, DiscoError
 
+MAX_SIZE = 256 << 20
+"""Bytes of an index, unpacked: that of a task with a million outputs has less. More is damage, or meant to do harm."""
 _GZIP = b"\x1f\x8b"
 
 
@@ -41,23 +43,35 @@ def dump_line(line: Line) -> bytes:
 def parse(data: bytes, name: str) -> list[Line]:
     """Return the lines of an index file, plain or gzipped.
 
-    `name` is the url or path that errors mention. Raises DataError for a damaged file and for a line that is not
-    ``label url [size]``.
+    `name` is the url or path that errors mention. Raises DataError for a damaged file, for one of more than `MAX_SIZE`
+    bytes and for a line that is not ``label url [size]``.
     """
     if data.startswith(_GZIP):
         data = _unzip(data, name)
+    if len(data) > MAX_SIZE:
+        raise too_large(name)
     if data and not data.endswith(b"\n"):
         raise DataError("Truncated index: the last line has no end", name)
     text = data.decode("utf-8", "surrogateescape")
     return [_line(line, number, name) for number, line in enumerate(text.split("\n")[:-1], 1)]
 
 
+def too_large(name: str) -> DataError:
+    """The error for an index of more than `MAX_SIZE` bytes."""
+    return DataError(f"Corrupted index: it has more than {MAX_SIZE} bytes", name)
+
+
 def _unzip(data: bytes, name: str) -> bytes:
+    """What the gzip streams in `data` hold. No more is unpacked than an index may have."""
     parts = []
+    left = MAX_SIZE
     try:
         while data:
             unzip = zlib.decompressobj(wbits=31)
-            parts.append(unzip.decompress(data))
+            parts.append(unzip.decompress(data, left + 1))
+            left -= len(parts[-1])
+            if left < 0:
+                raise too_large(name)
             if not unzip.eof:
                 raise DataError("Truncated index: the gzip stream has no end", name)
             data = unzip.unused_data

@@ -297,7 +297,7 @@ def test_python_itself_is_not_told_how_to_work(executing: LocalCluster, monkeypa
 
 def test_a_home_that_is_long_to_unpack_does_not_hold_up_other_jobs(tmp_path: Path) -> None:
     """Killing a job while its node unpacks another one hurts nobody."""
-    big = zipped(("worker", TASK), *((f"d{n}/{m}", b"x") for n in range(200) for m in range(60)))
+    big = zipped(("worker", TASK), *((f"d{n}/{m}", b"x") for n in range(100) for m in range(60)))
 
     def sleep(entry, params):
         import time
@@ -318,7 +318,7 @@ def test_a_home_that_is_long_to_unpack_does_not_hold_up_other_jobs(tmp_path: Pat
 
 
 def test_a_job_killed_while_it_is_unpacked_ends(executing: LocalCluster) -> None:
-    big = zipped(("worker", TASK), *((f"d{n}/{m}", b"x") for n in range(200) for m in range(60)))
+    big = zipped(("worker", TASK), *((f"d{n}/{m}", b"x") for n in range(100) for m in range(60)))
     job = executing.submit(pack(big))
     time.sleep(0.05)
     executing.kill(job.name)

@@ -165,7 +165,7 @@ COMMON = settings(
 def test_random_jobs_equal_their_evaluation_in_memory(
     clusters: dict[int, LocalCluster], start: str, tmp_path: Path
 ) -> None:
-    @settings(COMMON, max_examples=50 if start == "inline" else 25)
+    @settings(COMMON, max_examples={"inline": 50, "fork": 25, "exec": 10}[start])
     @given(cases())
     def each(case: Case) -> None:
         run_case(clusters, tmp_path, case)
@@ -182,7 +182,7 @@ def test_the_evaluation_reads_back_what_the_job_is_given(records: list[tuple[Any
 def test_random_sums_equal_a_counter(clusters: dict[int, LocalCluster], start: str, tmp_path: Path) -> None:
     words = st.sampled_from(["a", "b", "caf\u00e9", "x" * 40, "\u4e2d"])
 
-    @settings(COMMON, max_examples=30 if start == "inline" else 15)
+    @settings(COMMON, max_examples={"inline": 30, "fork": 15, "exec": 6}[start])
     @given(
         st.lists(st.lists(st.lists(words, max_size=5), max_size=4), max_size=4),
         st.none() | st.integers(1, 7),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pickle
@@ -16,7 +17,7 @@ import pytest
 
 from discolocal.cli import main
 from discolocal.fileutils import DiscoZipFile
-from discolocal.wire.jobpack import JobPack
+from discolocal.wire.jobpack import MAX_SIZE, JobPack
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -160,6 +161,69 @@ def test_a_pack_replaces_a_file_only_when_it_is_complete(there: Path) -> None:
     assert packed(there, "jobs.Show").stat().st_mode & 0o777 == 0o666 & ~umask()
 
 
+@pytest.mark.parametrize(
+    ("output", "why"),
+    [
+        (".", errno.EISDIR),
+        ("nowhere/a.jobpack", errno.ENOENT),
+        ("jobs.py/a.jobpack", errno.ENOTDIR),
+        ("", errno.ENOENT),
+        ("loop", errno.ELOOP),
+    ],
+)
+def test_a_pack_that_cannot_be_written_is_told_by_its_own_name(there: Path, output: str, why: int) -> None:
+    (there / "loop").symlink_to("loop")
+    done = command(there, "jobpack", "jobs.Show", "-o", output)
+    assert done.returncode == 1
+    assert done.stderr == f"Error: The job pack cannot be written to {output!r}: {os.strerror(why)}\n"
+    assert sorted(path.name for path in there.iterdir()) == ["jobs.py", "loop"]
+
+
+def test_a_pack_is_written_to_where_a_link_leads(there: Path) -> None:
+    (there / "far").mkdir()
+    (there / "far" / "old").write_text("before")
+    (there / "far" / "old").chmod(0o640)
+    for target in ("old", "new"):
+        (there / "link").symlink_to(f"far/{target}")
+        done = command(there, "jobpack", "jobs.Show", "-o", "link")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert os.readlink(there / "link") == f"far/{target}"
+        assert JobPack.loads((there / "far" / target).read_bytes()).jobdict["prefix"] == "Show"
+        (there / "link").unlink()
+    assert (there / "far" / "old").stat().st_mode & 0o777 == 0o640
+    assert sorted(path.name for path in (there / "far").iterdir()) == ["new", "old"]
+
+
+def test_a_pack_goes_through_what_is_no_file(there: Path) -> None:
+    """A named pipe stands for all of these: devices and sockets must not be replaced by a file either."""
+    os.mkfifo(there / "pipe")
+    (there / "link").symlink_to("pipe")
+    for name in ("pipe", "link"):
+        got: list[bytes] = []
+        reader = threading.Thread(target=read_into, args=(there / "pipe", got), daemon=True)
+        reader.start()
+        done = command(there, "jobpack", "jobs.Show", "-o", name)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert (there / "pipe").is_fifo() and (there / "link").is_symlink()
+        reader.join(10)
+        assert JobPack.loads(got[0]).jobdict["prefix"] == "Show"
+
+
+def read_into(path: Path, got: list[bytes]) -> None:
+    got.append(path.read_bytes())
+
+
+def test_a_pack_for_the_file_that_is_standard_output_is_written_there(there: Path) -> None:
+    (there / "link").symlink_to("out")
+    script = f"echo before; '{sys.executable}' -m discolocal jobpack jobs.Show -o link; echo after"
+    with open(there / "out", "wb") as out:
+        subprocess.run(["sh", "-c", script], cwd=there, stdout=out, check=True, timeout=60,
+                       env=os.environ | {"PYTHONPATH": str(ROOT)})  # fmt: skip
+    data = (there / "out").read_bytes()
+    assert data.startswith(b"before\n") and data.endswith(b"after\n")
+    assert JobPack.loads(data[7:-6]).jobdict["prefix"] == "Show"
+
+
 def umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
@@ -174,6 +238,33 @@ def test_a_pack_may_go_through_pipes(there: Path) -> None:
     )  # fmt: skip
     assert '  prefix: "Show"' in done.stdout.splitlines()
     assert done.stdout.endswith("A master would say\n  ok\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["jobpack", "jobs.Show", "-o", "-"],
+        ["inspect", "a.jobpack"],
+        ["check", "--pack", "a.jobpack"],
+        ["check", "--start", "inline", "jobs.Plain"],
+        ["run", "--start", "inline", "jobs.Show"],
+        ["demo", "--start", "inline"],
+    ],
+    ids=" ".join,
+)
+def test_a_reader_that_stops_early_ends_a_command_quietly(there: Path, arguments: list[str]) -> None:
+    packed(there, "jobs.Show")
+    if arguments[0] == "demo":
+        (there / "sitecustomize.py").write_text("from discolocal import demo\ndemo.sources = lambda: [__file__]\n")
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "wb") as out:
+        done = subprocess.run(
+            [sys.executable, "-m", "discolocal", *arguments],
+            cwd=there, stdout=out, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+            env=os.environ | {"PYTHONPATH": f"{there}:{ROOT}", "PYTHONDONTWRITEBYTECODE": "1"},
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (1 if "jobs.Plain" in arguments else 0, "")
 
 
 @pytest.mark.parametrize("start", ["fork", "exec", "inline"])
@@ -289,10 +380,77 @@ def test_what_is_no_pack_is_an_error_of_one_line(there: Path, data: bytes) -> No
     assert (done.returncode, done.stderr) == (1, "") and "a master refuses" in done.stdout
 
 
+LARGE = [
+    ["inspect", "large"],
+    ["check", "--pack", "large"],
+    ["run", "--start", "inline", "--pack", "large"],
+    ["submit", "large", "-M", "http://127.0.0.1:9"],
+]
+
+
+def after(code: str, there: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command in a process that has run some code before."""
+    return subprocess.run(
+        [sys.executable, "-c", f"{code}; from discolocal.cli import main; main()", *arguments],
+        cwd=there, capture_output=True, text=True, timeout=60, check=False,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", LARGE, ids=lambda arguments: arguments[0])
+def test_a_pack_that_no_master_takes_is_not_even_read(there: Path, arguments: list[str]) -> None:
+    with open(there / "large", "wb") as file:
+        file.truncate(MAX_SIZE + 1)
+    done = after("import resource; resource.setrlimit(resource.RLIMIT_AS, (900 << 20,) * 2)", there, *arguments)
+    assert done.returncode == 1
+    assert done.stderr.endswith(f"The job pack has more than {MAX_SIZE:,} bytes, which is all that a master takes\n")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", LARGE, ids=lambda arguments: arguments[0])
+def test_no_more_is_read_of_a_pipe_than_a_master_takes(there: Path, arguments: list[str]) -> None:
+    os.mkfifo(there / "large")
+    wrote = []
+
+    def write() -> None:
+        try:
+            with open(there / "large", "wb", buffering=0) as file:
+                for _ in range(100):
+                    wrote.append(file.write(bytes(100_000)))
+        except BrokenPipeError:
+            pass
+
+    writer = threading.Thread(target=write, daemon=True)  # it waits for a reader, which there may not be
+    writer.start()
+    done = after("from discolocal.wire import jobpack; jobpack.MAX_SIZE = 100_000", there, *arguments)
+    writer.join(10)
+    assert done.returncode == 1 and "The job pack has more than 100,000 bytes" in done.stderr, done.stderr
+    assert sum(wrote) < 3_000_000
+
+
 def test_a_zip_that_is_none_is_told(there: Path, golden: Path) -> None:
     done = command(there, "inspect", str(golden / "badpacks" / "home_not_zip.jobpack"))
     assert done.returncode == 0
     assert "no zip archive" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["run", "check", "demo"])
+def test_a_python_that_is_not_there_is_an_error(there: Path, name: str) -> None:
+    arguments = [] if name == "demo" else ["jobs.Fine", "jobs.py"]
+    done = command(there, name, "--nodes", "1", "--start", "exec", "--python", "nosuchpython", *arguments)
+    assert done.returncode == 1 and "nosuchpython" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_the_python_of_executed_workers_can_be_chosen(there: Path) -> None:
+    (there / "mine").write_text(f'#!/bin/sh\nMARK=mine exec {sys.executable} "$@"\n')
+    (there / "mine").chmod(0o755)
+    (there / "marks.py").write_text(
+        "from discolocal import Job\nclass Mark(Job):\n    input = ['raw://x']\n    @staticmethod\n"
+        "    def map(line, params):\n        import os\n        yield 'MARK', os.environ.get('MARK')\n"
+    )
+    for options, mark in ((["--python", "./mine"], "mine"), ([], "None")):
+        done = command(there, "run", "--nodes", "1", "--start", "exec", *options, "marks.Mark")
+        assert (done.returncode, done.stdout) == (0, f"MARK\t{mark}\n"), done.stderr
 
 
 # Checks

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import re
 import socket
 import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +18,7 @@ import pytest
 
 from discolocal import CommError, DataError, Disco, DiscoError, Job, JobError, result_iterator
 from discolocal.schemes import open_url, transport
+from discolocal.util import read_index
 from tests.client.recorded import answer, ranged
 
 Act = Callable[[socket.socket, bytes], None]
@@ -157,6 +161,23 @@ def test_results_of_another_shape(server: Server, body: bytes) -> None:
         Disco(server.url).results("a")
 
 
+@pytest.mark.parametrize(
+    "body",
+    [b"[1]", b"[[]]", b'[["a"]]', b'[[1,"ready","a",2]]', b'[["1","ready","a"]]', b"[[1,2,3]]", b"[[true,[],{}]]"],
+)
+def test_a_list_of_jobs_of_another_shape(server: Server, body: bytes) -> None:
+    server.acts = [say(answer(200, body))]
+    with pytest.raises(CommError, match="Not what a Disco master answers"):
+        Disco(server.url).joblist()
+
+
+@pytest.mark.parametrize("body", [b'{"a": 1}', b"[]", b"5", b"null"])
+def test_a_version_of_another_shape(server: Server, body: bytes) -> None:
+    server.acts = [say(answer(200, body))]
+    with pytest.raises(CommError, match="Not what a Disco master answers"):
+        Disco(server.url).version()
+
+
 def test_a_connection_that_breaks_in_an_answer(server: Server) -> None:
     server.acts = [reset(answer(200, b'"0.5.4"' + b" " * 90)[:-50])]
     with pytest.raises(CommError, match="Connection lost after"):
@@ -216,6 +237,10 @@ def test_redirects(server: Server) -> None:
         server.acts = [say(MOVED.format(place).encode())]
         with pytest.raises(CommError, match="Not a url of http"):
             Disco(server.url).version()
+    for place in ("http://[::1/x", "http://127.0.0.1:99999/x", "//[/x", "http://127.0.0.1:x/"):
+        server.acts = [say(MOVED.format(place).encode())]
+        with pytest.raises(CommError, match="Bad url"):
+            Disco(server.url).version()
 
 
 def test_waiting_survives_a_master_that_fails_now_and_then(server: Server) -> None:
@@ -223,6 +248,16 @@ def test_waiting_survives_a_master_that_fails_now_and_then(server: Server) -> No
     failing = [say(b"")] * 9
     server.acts = [*failing, active, *failing, active, say(answer(200, b'[["a",["ready",[["raw://x"]]]]]'))]
     assert Disco(server.url).wait("a", poll_interval=0) == [["raw://x"]]
+
+
+def test_waiting_does_not_flood_a_master(server: Server) -> None:
+    """With an interval of 0, and when a master answers before the time it was given is over."""
+    server.acts = [say(answer(200, b'[["a",["active",[]]]]'))]
+    for interval in (0, 0.001, 2):
+        del server.heads[:]
+        with pytest.raises(JobError, match="Timeout"):
+            Disco(server.url).wait("a", poll_interval=interval, timeout=0.35)
+        assert 2 <= len(server.heads) <= 5
 
 
 def test_waiting_ends_when_the_master_is_gone(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -415,6 +450,17 @@ def test_bad_urls(url: str) -> None:
         contents(url)
 
 
+@pytest.mark.parametrize("place", ["h:99999", "h:0", "h:-1", "[::1", "[::1]:65536", "u:p@h:70000"])
+def test_a_place_that_cannot_be_is_not_looked_for(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwds: asked.append(args) or [])
+    monkeypatch.setattr(transport, "UNIT", 0.0001)
+    for url in (f"http://{place}/x", f"disco://{place}/disco/h/00/j@1:2:3/x"):
+        with pytest.raises(CommError, match="Bad url"):
+            contents(url)
+    assert asked == []
+
+
 def test_pauses_are_those_of_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("random.randint", lambda low, high: high)
     assert list(transport.pauses(1.0)) == [1, 2, 4, 8, 16, 32, 64, 128, 256]
@@ -442,3 +488,94 @@ def test_an_index_that_cannot_be_had(server: Server, monkeypatch: pytest.MonkeyP
         list(result_iterator(["dir://127.0.0.1/disco/n/00/j@1:2:3/.disco/map-0-1.results"]))
     with pytest.raises(DiscoError, match="DDFS"):
         list(result_iterator(["tag://disco:results:j@1:2:3"]))
+
+
+INDEX = "dir://127.0.0.1/disco/n/00/j@1:2:3/.disco/map-0-1.results"
+
+
+@pytest.mark.parametrize(
+    "form", ["{}", "file://{}", "file:///{}", "FILE://{}", "file://localhost{}", "tag://{}", "x://{}"]
+)
+def test_an_index_from_elsewhere_cannot_name_files_of_this_machine(
+    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, form: str
+) -> None:
+    monkeypatch.setenv("DISCO_PORT", server.url.rpartition(":")[2])
+    (tmp_path / "secret").write_text("secret\n")
+    url = form.format(tmp_path / "secret")
+    server.acts = [say(answer(200, f"0 raw://harmless 8\n0 {url} 7\n".encode(), "text/plain"))]
+    job = Job(map=lambda line, params: [(line, 1)])
+    readers: list[Callable[[], Any]] = [
+        lambda: list(result_iterator([INDEX], reader=None)),
+        lambda: list(open_url(INDEX)[0]),
+        lambda: read_index(INDEX),
+        lambda: job.pack(input=[INDEX]),
+    ]
+    for reader in readers:
+        with pytest.raises(DataError) as caught:
+            reader()
+        assert caught.value.url == INDEX and repr(url) in str(caught.value)
+
+
+def test_an_index_from_elsewhere_names_what_others_serve(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISCO_PORT", server.url.rpartition(":")[2])
+    inner = INDEX.replace("map-0", "map-1")
+    index = f"0 raw://one 3\n1 {server.url}/x 4\n0 {INDEX.replace('dir:', 'disco:')} 4\n0 {inner} 4\n"
+    data = say(answer(200, b"data", "text/plain"))
+    server.acts = [
+        say(answer(200, index.encode(), "text/plain")),
+        data,
+        data,
+        say(answer(200, b"0 raw://two 3\n")),
+        data,
+    ]
+    assert list(result_iterator([INDEX], reader=None)) == ["one", "data", "data", "two"]
+
+
+def test_an_index_that_unpacks_to_too_much(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISCO_PORT", server.url.rpartition(":")[2])
+    monkeypatch.setattr("discolocal.wire.index.MAX_SIZE", 100_000)
+    text = b"0 raw://x 1\n" * 10_000
+    for body in (text, gzip.compress(text), gzip.compress(text[:60_000]) * 2, text[:-1]):
+        server.acts = [say(answer(200, body, "text/plain"))]
+        with pytest.raises(DataError, match=r"more than 100000 bytes") as caught:
+            read_index(INDEX)
+        assert caught.value.url == INDEX
+    server.acts = [say(answer(200, gzip.compress(text[:60_000]), "text/plain"))]
+    assert len(read_index(INDEX)) == 5000
+
+
+def test_a_node_of_the_same_name_as_a_local_one(
+    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A local cluster calls its nodes node1, node2, ...: so do many real ones."""
+    monkeypatch.setenv("DISCO_PORT", server.url.rpartition(":")[2])
+    monkeypatch.setattr("discolocal.schemes.data_roots", [str(tmp_path)])
+    (tmp_path / "127.0.0.1" / "00" / "local@1:2:3").mkdir(parents=True)
+    server.acts = [say(answer(200, b"data", "text/plain"))]
+    for job in ("01/other@1:2:3", "00/other@1:2:3", "00/local@1:2:30"):
+        assert contents(f"disco://127.0.0.1/disco/127.0.0.1/{job}/file") == b"data"
+    asked = len(server.heads)
+    with pytest.raises(DataError, match=r"No such file \("):
+        contents("disco://127.0.0.1/disco/127.0.0.1/00/local@1:2:3/file")
+    assert len(server.heads) == asked
+    server.acts = [say(answer(404, b"Not found.", "text/plain"))]
+    with pytest.raises(CommError, match=r"Not found\..* nor .*" + re.escape(str(tmp_path))) as caught:
+        contents("disco://127.0.0.1/disco/127.0.0.1/00/other@1:2:3/file")
+    assert caught.value.code == 404
+
+
+def test_what_a_local_cluster_has_no_more_is_missed_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without a network a name cannot be looked up, and looking again would take minutes."""
+    asked: list[object] = []
+
+    def offline(*args: object, **kwds: object) -> None:
+        asked.append(args)
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", offline)
+    monkeypatch.setattr(transport, "UNIT", 0.0001)
+    monkeypatch.setattr("discolocal.schemes.data_roots", [str(tmp_path)])
+    (tmp_path / "node1").mkdir()
+    with pytest.raises(DataError, match=r"No such file \("):
+        contents("disco://node1/disco/node1/00/purged@1:2:3/file")
+    assert len(asked) == 1

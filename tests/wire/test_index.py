@@ -2,6 +2,7 @@
 
 import gzip
 import itertools
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -107,6 +108,32 @@ def test_what_a_task_may_report_can_be_read_back(golden):
         report = decode("OUTPUT", body)
         line = Line(report.label, f"disco://h/disco/h/00/job/{report.location}", report.size)
         assert parse(dump_line(line), NAME) == [line]
+
+
+@pytest.mark.parametrize("size", [99, 100, 101, 1000])
+def test_no_more_is_unpacked_than_an_index_may_have(monkeypatch, size):
+    monkeypatch.setattr("discolocal.wire.index.MAX_SIZE", 100)
+    head = b"0 x 1\n" * 10
+    text = head + b"0 " + b"x" * (size - len(head) - 3) + b"\n"
+    assert len(text) == size
+    for data in (text, gzip.compress(text), gzip.compress(head) + gzip.compress(text[len(head) :])):
+        if size <= 100:
+            assert len(parse(data, NAME)) == 11
+        else:
+            with pytest.raises(DataError, match="more than 100 bytes"):
+                parse(data, NAME)
+
+
+def test_a_small_index_that_unpacks_to_much_costs_no_memory(monkeypatch):
+    monkeypatch.setattr("discolocal.wire.index.MAX_SIZE", 1 << 20)
+    bomb = gzip.compress(bytes(1 << 26))
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="more than"):
+            parse(bomb, NAME)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 23
+    finally:
+        tracemalloc.stop()
 
 
 @given(st.lists(st.tuples(st.integers(), st.text(min_size=1), st.integers())))
