@@ -1,9 +1,8 @@
-"""The client of a Disco master, and reading what jobs leave: results and profiles (reference 5, 8.13)."""
+"""The client of a Disco master, and reading results (reference 5, 8.13)."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,6 +11,7 @@ from discolocal.error import CommError, DataError, DiscoError, JobError
 from discolocal.schemes import scheme_dir, scheme_disco, scheme_of
 from discolocal.wire import event
 from discolocal.wire.jobpack import MAX_SIZE, JobPack
+from discolocal.worker import oob
 from discolocal.worker.inputs import Input
 from discolocal.worker.serving import short_repr
 from discolocal.worker.task_io import StreamCombiner, chain_reader, task_input_stream
@@ -22,7 +22,21 @@ if TYPE_CHECKING:
     from discolocal.job import Job
     from discolocal.schemes import transport
 
-__all__ = ["Disco", "profile_stats", "result_iterator"]
+__all__ = ["Disco", "result_iterator"]
+
+
+def __getattr__(name: str) -> Any:
+    """Disco has `Job` here as well, and had more names (reference 11.2)."""
+    if name.startswith("__"):  # Python asks for some of these at every import
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "Job":
+        from discolocal.job import Job
+
+        return Job
+    from discolocal.worker.old.names import old_name
+
+    return old_name(__name__, name)
+
 
 Urls = str | Iterable[Any]
 
@@ -30,26 +44,33 @@ SUBMIT_TIMEOUT = 120.0
 """Seconds that a master may take for the verdict on a job pack; it gives up itself after 60."""
 
 _NOTHING = object()
-_Kind = TypeVar("_Kind", list[Any], dict[str, Any])
+_Kind = TypeVar("_Kind", list[Any], dict[str, Any], str)
 
 
 class Disco:
     """A client of a Disco master, which it speaks to over HTTP (reference 5.1, 8.13).
 
     Parameters: `master` ``http://host:8989``, ``disco://host``, ``host`` or ``host:port``; None: DISCO_MASTER of the
-    environment. `settings` must be None. `proxy` is the url of a node or master that passes requests on; None:
-    DISCO_PROXY, and no other proxy of the environment is used.
+    environment; ``local://`` gives the local cluster of this process instead. `settings` is a `DiscoSettings` from
+    which those not given are taken. `proxy` is the url of a node or master that passes requests on; None: DISCO_PROXY,
+    and no other proxy of the environment is used.
 
     The methods have Disco's names and shapes. A `jobname` may be a `Job` too. They raise CommError when the
     master cannot be reached, is silent for a minute, answers with an error status (`code`) or with what no Disco master
     says, and JobError for a job that it does not know.
     """
 
-    def __init__(self, master: str | None = None, settings: None = None, proxy: str | None = None) -> None:
-        if settings is not None:
-            raise DiscoError("Disco(settings=...) is not supported: use master, proxy and the environment")
-        from discolocal.settings import master_url, proxy_url
+    def __new__(cls, master: str | None = None, settings: Any = None, proxy: str | None = None) -> Any:
+        """Return the local cluster of this process, which has these methods too, if `master` stands for it."""
+        from discolocal.settings import from_settings, local_master
 
+        local = local_master(from_settings(settings, master)[0])
+        return super().__new__(cls) if local is None else local
+
+    def __init__(self, master: str | None = None, settings: Any = None, proxy: str | None = None) -> None:
+        from discolocal.settings import from_settings, master_url, proxy_url
+
+        master, proxy = from_settings(settings, master, proxy)
         self.master = master_url(master)
         self.proxy = proxy_url(proxy)
 
@@ -62,14 +83,19 @@ class Disco:
     # Questions
 
     def _ask(
-        self, path: str, data: bytes | None = None, offset: int = 0, timeout: float | None = None
+        self,
+        path: str,
+        data: bytes | None = None,
+        offset: int = 0,
+        timeout: float | None = None,
+        headers: dict[str, str] | None = None,
     ) -> transport.Answer:
         """Send a request, a POST where there is `data`. Raises CommError."""
         from discolocal.schemes import transport
 
         method = "GET" if data is None else "POST"
         url = f"{self.master}{path}"
-        headers = {"Range": f"bytes={offset}-"} if offset else {}
+        headers = {**(headers or {}), **({"Range": f"bytes={offset}-"} if offset else {})}
         try:
             return transport.fetch(method, scheme_disco.proxied(url, method, self.proxy), data, headers, timeout)
         except CommError as error:
@@ -159,9 +185,7 @@ class Disco:
         """
         from discolocal.schemes import transport
 
-        single = isinstance(jobspec, str) or hasattr(jobspec, "name")
-        items = [jobspec] if single else jobspec
-        names = [_name(item[0] if isinstance(item, (tuple, list)) else item) for item in items]
+        single, names = job_names(jobspec)
         path = "/disco/ctrl/get_results"
         rows = self._list(path, [int(timeout), names], transport.TIMEOUT + timeout / 1000)
         try:
@@ -172,7 +196,7 @@ class Disco:
             raise self._strange(path, rows)
         if single:
             return found[0][1]
-        return [row for row in found if row[1][0] != "active"], [row for row in found if row[1][0] == "active"]
+        return split_results(found)
 
     def wait(
         self,
@@ -184,9 +208,11 @@ class Disco:
     ) -> list[Any]:
         """Wait for a job and return the urls of its results (reference 8.13).
 
-        Parameters: `poll_interval` seconds between questions, the end is noticed at once all the same; `timeout`
-        seconds to wait at most; `clean` makes the master forget the job when it is ready, never before; `show` prints
-        its events.
+        Parameters: `poll_interval` seconds between questions, at least 0.1, and the end is noticed at once all the
+        same; `timeout` seconds to wait at most; `clean` makes the master forget the job when it is ready, never before;
+        `show` shows its
+        events: "json" as lines of JSON on standard output, "nocolor" as text on standard error, True in colours where
+        that is a terminal.
 
         Raises JobError: ``Status dead`` with the cause as the job's events tell it (`__cause__` has its full text),
         ``Status unknown job``, ``Timeout``, or when the master leaves ten questions in a row without an answer.
@@ -233,7 +259,14 @@ class Disco:
 
     def joblist(self) -> list[tuple[float, str, str]]:
         """Return (submission time in seconds, status, name) of the jobs, newest first."""
-        return [tuple(row) for row in self._list("/disco/ctrl/joblist")]
+        path = "/disco/ctrl/joblist"
+        rows = self._list(path)
+        for row in rows:
+            match row:
+                case [int() | float(), str(), str()]:
+                    continue
+            raise self._strange(path, rows)
+        return [tuple(row) for row in rows]
 
     def stageresults(self, jobname: str | Job, stage: str = "map") -> list[Any]:
         """Return the result urls of a finished stage. Raises DiscoError while it runs, or if it is unknown."""
@@ -261,23 +294,47 @@ class Disco:
         """End a job, make the master forget it and the nodes delete its files (reference 4.5)."""
         self._json("/disco/ctrl/purge_job", _name(jobname))
 
-    def oob_get(self, jobname: str | Job, key: str) -> bytes:
-        """Raise DiscoError: out-of-band results are in DDFS, which is not supported."""
-        raise DiscoError(f"oob_get({key!r}): out-of-band results are in DDFS, which discolocal does not read")
+    def oob_get(self, jobname: str | Job, key: str) -> bytes | None:
+        """Return an out-of-band result of a job, the latest of this key (reference 7.5).
+
+        None when the job has others but not this one; raises DiscoError when it has none or is unknown.
+        """
+        try:
+            return oob.find(self._tag, _name(jobname), key)
+        except CommError as error:
+            if error.code != 404:
+                raise
+            raise DiscoError(f"Unknown key or jobname: {key!r} of {_name(jobname)}") from error
 
     def oob_list(self, jobname: str | Job) -> list[str]:
-        """Raise DiscoError, as `oob_get`."""
-        raise DiscoError("oob_list: out-of-band results are in DDFS, which discolocal does not read")
+        """Return the keys of a job's out-of-band results. Raises CommError (404) when it has none or is unknown."""
+        return list(dict.fromkeys(key for key, _urls in oob.blobs(self._tag, _name(jobname))))
+
+    def _tag(self, path: str, headers: dict[str, str]) -> Any:
+        return self._parsed(path, self._ask(path, headers=headers).body)
 
     def profile_stats(self, jobname: str | Job, mode: str = "") -> Stats:
-        """Raise DiscoError, as `oob_get`: a master keeps profiles as out-of-band results (reference 8.13)."""
-        raise DiscoError("profile_stats: a master keeps profiles in DDFS, which discolocal does not read")
+        """Return the merged profiles of a job that ran with `profile=True` (reference 8.13).
+
+        `mode` is a stage, or how its name begins. Raises JobError when there is no profile, DataError for a damaged
+        one.
+        """
+        from discolocal import profiles
+
+        name = _name(jobname)
+        try:
+            found = [urls for key, urls in oob.blobs(self._tag, name) if key.startswith(f"profile-{mode}")]
+        except CommError as error:
+            if error.code != 404:
+                raise
+            found = []
+        return profiles.of_blobs(name, found)
 
     # The cluster
 
     def version(self) -> str:
         """Return the version of Disco that the master runs."""
-        return str(self._json("/disco/version"))
+        return self._a(str, "/disco/version", self._json("/disco/version"))
 
     def nodeinfo(self) -> dict[str, dict[str, Any]]:
         """Return for each node its running tasks, counts, slots, state and disk space in KiB (reference 5.1)."""
@@ -332,6 +389,22 @@ def _name(job: Any) -> str:
     if not isinstance(name, str):
         raise TypeError(f"not a job or the name of one: {short_repr(job)}")
     return name
+
+
+def job_names(jobspec: Any) -> tuple[bool, list[str]]:
+    """Return (whether it is one job, names) of what `results` takes: a job, or a list of jobs or (name, result)."""
+    single = isinstance(jobspec, str) or hasattr(jobspec, "name")
+    items = [jobspec] if single else jobspec
+    return single, [_name(item[0] if isinstance(item, (tuple, list)) else item) for item in items]
+
+
+Row = tuple[str, tuple[str, Any]]
+"""(name, (status, results)) of a job."""
+
+
+def split_results(rows: list[Row]) -> tuple[list[Row], list[Row]]:
+    """Return (others, active) of the results of several jobs (reference 8.13)."""
+    return [row for row in rows if row[1][0] != "active"], [row for row in rows if row[1][0] == "active"]
 
 
 @contextmanager
@@ -417,32 +490,3 @@ def _index(replicas: list[str]) -> Iterator[str]:
             yield line.url
         return
     raise error if error is not None else DataError("No url of an index", replicas)
-
-
-def profile_stats(directories: list[str], mode: str = "") -> Stats:
-    """Return the profiles of a job's tasks, merged, sorted by cumulative time and without directories of files.
-
-    Parameters: `directories` the paths of the job homes on all nodes; `mode` the stage, or how its name begins
-    ("": all stages). The job must have run with ``profile=True`` (reference 8.13).
-    Raises JobError when there is no profile, DataError when one is damaged.
-    """
-    from glob import escape, glob
-    from pstats import Stats
-
-    # <hh>/<uid>/profile-<uid>: nothing that a job might call a profile of its own.
-    found = [path for home in directories for path in glob(f"{escape(home)}/*/*/profile-{escape(mode)}*")]
-    paths = sorted(path for path in found if os.path.basename(path) == f"profile-{_parent(path)}")
-    if not paths:
-        job = os.path.basename(directories[0].rstrip("/")) if directories else ""
-        raise JobError(job, "No profile data")
-    stats = Stats()
-    for path in paths:
-        try:
-            stats.add(path)
-        except (AttributeError, EOFError, OSError, TypeError, ValueError) as error:
-            raise DataError(f"Not a profile: {type(error).__name__}: {error}", path) from error
-    return stats.strip_dirs().sort_stats("cumulative")
-
-
-def _parent(path: str) -> str:
-    return os.path.basename(os.path.dirname(path))

@@ -10,16 +10,22 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from discolocal.error import DiscoError, JobError
+from discolocal.chain import JobChain
+from discolocal.error import JobError
+from discolocal.settings import from_settings, local_master
 from discolocal.task import jobdata
 from discolocal.wire.jobpack import JobPack
+from discolocal.worker import aliases
 from discolocal.worker.classic.worker import Worker as ClassicWorker
 from discolocal.worker.client import check_arguments, gathering, thorough
+from discolocal.worker.old.parameters import of_today, with_defaults
+from discolocal.worker.old.warning import deprecated
+from discolocal.worker.simple import Worker as SimpleWorker
 
 if TYPE_CHECKING:
     from discolocal.worker import Worker as BaseWorker
 
-__all__ = ["Job", "JobPack"]
+__all__ = ["Job", "JobChain", "JobPack", "SimpleJob"]
 
 
 class Job:
@@ -27,9 +33,10 @@ class Job:
 
     Parameters: `name` is the prefix of the job's name (default: the name of the class); `master` is where
     `run` starts the job: a `LocalCluster`, a `Disco`, or the url of a real master such as ``http://host:8989`` or
-    ``disco://host`` (default: DISCO_MASTER of the environment); `worker` the `Worker` that packs and runs it
-    (default: `Job.Worker()`, the classic worker); `settings` must be None. All other keyword
-    arguments are job parameters, as class attributes of a subclass would be: `Job(map=f, reduce=g)`.
+    ``disco://host``, or ``local://`` for the local cluster of this process (default: DISCO_MASTER of the environment);
+    `worker` the `Worker` that packs and runs it (default: `Job.Worker()`, the classic worker); `settings` a
+    `DiscoSettings` that names the master if `master` does not. All other keyword arguments are job parameters, as class
+    attributes of a subclass would be: `Job(map=f, reduce=g)`.
 
     Raises TypeError for a parameter that neither the worker nor the class knows.
     Parameters of a job resolve in this order: argument of `run`, attribute of the job, item of the
@@ -70,20 +77,22 @@ class Job:
         name: str | None = None,
         master: Any = None,
         worker: BaseWorker | None = None,
-        settings: None = None,
+        settings: Any = None,
         **parameters: Any,
     ) -> None:
-        if settings is not None:
-            raise DiscoError("Job(settings=...) is not supported: use master and the environment")
         if name is not None:
             vars(self)["name"] = name
-        vars(self).update(master=master, worker=worker)
+        vars(self).update(master=from_settings(settings, master)[0], worker=worker)
+        parameters = of_today(self._worker(), self, parameters)
         check_arguments(self._worker(), self, parameters)
         vars(self).update(parameters)
 
     def __getattr__(self, name: str) -> Any:
         if name in Job.proxy_functions:
             return partial(self._ask, name)
+        if name == "mapresults":
+            deprecated("mapresults() is an old name: use stageresults('map')")
+            return partial(self._ask, "stageresults", "map")
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __getstate__(self) -> dict[str, Any]:
@@ -117,9 +126,12 @@ class Job:
         worker = self._worker()
         if self.worker is None:
             vars(self)["worker"] = worker
+        jobargs = with_defaults(worker, self, jobargs)
         with gathering():
             jobdict = worker.jobdict(self, **jobargs)
             envs = worker.jobenvs(self, **jobargs)
+            if aliases.installed():
+                envs = {**envs, aliases.VARIABLE: "1"}
             home = worker.jobhome(self, **jobargs)
             if thorough():
                 from discolocal.worker import sending
@@ -143,6 +155,9 @@ class Job:
         master = self.master
         if hasattr(master, "submit"):
             return master
+        local = local_master(master)
+        if local is not None:
+            return local
         if master is None and not os.environ.get("DISCO_MASTER"):
             raise JobError(
                 self,
@@ -162,3 +177,18 @@ Job.reserved_names = frozenset(dir(Job)) | {
     "settings",
     "worker",
 }
+
+
+class SimpleJob(Job):
+    """A job of the simple worker, whose stages are functions of (worker, task, **jobargs) (reference 9.25).
+
+        class Copy(SimpleJob):
+            @staticmethod
+            def map(worker, task, **jobargs):
+                for line in worker.input(task):
+                    worker.output(task, None).file.write(line.encode())
+
+    On a cluster with Disco's own library no such job can be submitted.
+    """
+
+    Worker: ClassVar[type[BaseWorker]] = SimpleWorker

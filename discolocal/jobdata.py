@@ -68,8 +68,8 @@ def functions(value: Any) -> Iterator[Any]:
 
 
 def home_modules(job: Any, jobargs: dict[str, Any]) -> list[ModuleType]:
-    """The user's own modules that define the job's class and the functions given to it."""
-    places: list[Any] = list(type(job).__mro__)
+    """The user's own modules that define the classes of the job and its worker, and the functions given to it."""
+    places: list[Any] = [*type(job).__mro__, *type(getattr(job, "worker", None)).__mro__]
     for source in (jobargs, getattr(job, "worker", None) or {}, vars(job)):
         if isinstance(source, dict):
             places += functions(source)

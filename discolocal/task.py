@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +79,7 @@ class Task:
         self._jobobjs: tuple[Any, dict[str, Any]] | None = None
         self._warned: set[str] = set()
         self._uid = ""
+        self._puts = 0
         if self.local.get("start") == "inline":
             self.make_inline()
 
@@ -108,7 +110,17 @@ class Task:
 
             with open(self.jobfile, "rb", buffering=0) as file:
                 file.seek(data_offset(file.read(HEADER_SIZE)))
-                self._jobobjs = pickle.loads(file.read())
+                data = file.read()
+            try:
+                self._jobobjs = pickle.loads(data)
+            except TypeError as error:
+                if not str(error).startswith(("code", "an integer is required")):
+                    raise
+                # Functions travel as code, which every version of Python has in a form of its own.
+                raise AssertionError(
+                    "Python version mismatch: the job was not made by"
+                    f" {sys.version_info[0]}.{sys.version_info[1]}, which this is ({error})"
+                ) from error
         return self._jobobjs
 
     # Names and files
@@ -210,10 +222,38 @@ class Task:
             self._warned.add(code)
             self.msg(event.portability(code, text))
 
-    def put(self, key: str, value: object) -> None:
-        """Store an out-of-band result (reference 7.5): needs DDFS, so DiscoError."""
-        raise DiscoError(f"put({key!r}): out-of-band results need DDFS, which a local cluster does not have")
+    def put(self, key: str, value: bytes | str) -> None:
+        """Store an out-of-band result of the job (reference 7.5).
 
-    def get(self, key: str, job: str | None = None) -> object:
-        """Read an out-of-band result (reference 7.5): needs DDFS, so DiscoError."""
-        raise DiscoError(f"get({key!r}): out-of-band results need DDFS, which a local cluster does not have")
+        Parameters: `key` at most 256 letters, digits, _, -, @ and :, the last value of a key counts; `value` bytes, or
+        a str, which a cluster takes only from Python 2. It counts when the task is done; a later `get` of the same task
+        sees it before. Raises DiscoError: another key, the 1001st value of a task; TypeError: another value.
+        """
+        from discolocal.worker import oob
+
+        oob.check_key(key)
+        if isinstance(value, str):
+            self.warn(
+                "oob-text",
+                f"the value of put({key!r}, ...) is a str, which becomes UTF-8; on a cluster put takes bytes alone:"
+                " encode it",
+            )
+            value = value.encode("utf-8")
+        elif not isinstance(value, (bytes, bytearray, memoryview)):
+            raise TypeError(f"put({key!r}, ...): an out-of-band result must be bytes, not {type(value).__name__}")
+        if self._puts >= oob.MAX_PUTS:
+            raise DiscoError(
+                f"put({key!r}, ...): a task may store {oob.MAX_PUTS} out-of-band results; write more of them as records"
+            )
+        self._puts += 1
+        oob.put(self, key, bytes(value))
+
+    def get(self, key: str, job: Any = None) -> bytes | None:
+        """Read an out-of-band result of this job, or of `job`, a name or a Job (reference 7.5).
+
+        Those of tasks that are done are found, so a reduce sees what the maps have put. Returns None when the job has
+        others but not this one. Raises CommError (`code` 404) when it has none, or is unknown.
+        """
+        from discolocal.worker import oob
+
+        return oob.get(self, key, getattr(job, "name", job) or self.jobname)

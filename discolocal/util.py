@@ -23,6 +23,16 @@ V = TypeVar("V")
 
 _READ = 1 << 18
 
+
+def __getattr__(name: str) -> Any:
+    """Names of Disco before 0.5 (reference 11.2)."""
+    if name.startswith("__"):  # Python asks for some of these at every import
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from discolocal.worker.old.names import old_name
+
+    return old_name(__name__, name)
+
+
 # Iterables
 
 

@@ -19,8 +19,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "discolocal"
 
 LAYERS = (
     ("wire", "error"),
-    ("worker", "schemes", "task", "jobdata", "util", "func", "fileutils", "active"),
-    ("settings", "job", "core", "monitor", "ddfs", "compat"),
+    ("worker", "schemes", "task", "jobdata", "util", "func", "fileutils", "active", "node"),
+    ("settings", "job", "chain", "core", "profiles", "monitor", "ddfs", "compat"),
     ("cluster",),
     ("cli", "demo", "report", "testing", "__init__", "__main__"),
 )

@@ -11,6 +11,7 @@ from discolocal import __version__
 from discolocal.cli.checking import check
 from discolocal.cli.packs import inspect, jobpack, submit
 from discolocal.cli.running import demo, run
+from discolocal.cli.scripts import script
 
 __all__ = ["main"]
 
@@ -21,5 +22,5 @@ def main() -> None:
     """Run Disco map/reduce jobs on this machine, check them, and send them to a Disco cluster."""
 
 
-for _command in (run, check, jobpack, inspect, submit, demo):
+for _command in (run, script, check, jobpack, inspect, submit, demo):
     main.add_command(_command)

@@ -33,6 +33,7 @@ from discolocal.wire.session import (
     is_local,
     verdict,
 )
+from discolocal.worker import oob
 
 # Seconds that a master waits for the first bytes and for the rest of a message, and after bytes that are no message;
 # how many of those it takes (reference 2.2).
@@ -65,7 +66,7 @@ class TaskRun:
             "master": job.master,
             "disco_port": 8989,
             "put_port": 8990,
-            "ddfs_data": os.path.join(os.path.dirname(job.data), "ddfs"),
+            "ddfs_data": store.ddfs_dir(job.data),
             "disco_data": job.data,
             "stage": order.stage,
             "grouping": order.grouping,
@@ -82,6 +83,12 @@ class TaskRun:
         if self.order.job.start != "exec":
             return {}
         return {"log": store.log_path(self.order), "roots": list(self.order.job.roots)}
+
+    @property
+    def _oob(self) -> tuple[str, str, int, int]:
+        """Whose out-of-band results this attempt has."""
+        order = self.order
+        return store.ddfs_dir(order.job.data), order.job.jobname, order.taskid, order.run
 
     @property
     def deadline(self) -> float | None:
@@ -165,6 +172,11 @@ class TaskRun:
             except OSError as error:
                 self._finish("error", f"The index of the outputs could not be written: {error}")
                 return
+        try:
+            oob.commit(*self._oob)
+        except OSError as error:
+            self._finish("error", f"The out-of-band results could not be stored: {error}")
+            return
         remote = [o for o in reversed(self._session.outputs) if not is_local(o[1])]
         outputs += [DataOutput(label, size, (url,), names.preferred_host(url)) for label, url, size in remote]
         self._finish("done", "", tuple(outputs))
@@ -193,6 +205,8 @@ class TaskRun:
             self._finish("killed", "killed")
 
     def _finish(self, kind: str, text: str, outputs: tuple[Output, ...] = (), cause: str = "") -> None:
+        if kind != "done":
+            oob.discard(*self._oob)
         self.end = TaskEnd(self.order.key, kind, text, outputs, time.monotonic() - self._started, cause)
         if self._session.pid is None and kind != "killed" and self.order.job.start == "exec":
             # Here the process is known all the same; a master can only kill what has told its pid.

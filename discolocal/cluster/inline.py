@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
 
 from discolocal.cluster import homes
 from discolocal.cluster.execution import TaskRun
@@ -61,11 +61,19 @@ class Inline:
         self._names = list(names)
         self._workers = workers
         self._seed = seed
+        self._slots = dict.fromkeys(names, workers)
+        self._lock = threading.Lock()
+        self.ended: Counter[tuple[str, str]] = Counter()  # attempts by node and kind of end
+
+    def set_slots(self, slots: Mapping[str, int]) -> None:
+        """Change how many tasks each node runs at once, for jobs from now on."""
+        self._slots = dict(slots)
 
     def submit(self, job: JobRun) -> None:
         """Run the job to its end."""
         # Several threads may run jobs of theirs at the same time: each has a queue of its own.
         scheduler = Scheduler(self._names, self._workers, self._seed)
+        scheduler.set_slots(self._slots)
         scheduler.add_job(job.name, job.info.max_cores)
         _do(job, job.begin(), scheduler)
         while (placement := scheduler.pick()) is not None:
@@ -91,6 +99,8 @@ class Inline:
             raise
         finally:
             scheduler.release(job.name, order.host)
+            with self._lock:
+                self.ended[order.host, end.kind] += 1
             work.extend(job.ended_attempt(end))
             _do(job, list(work), scheduler)
 
@@ -106,9 +116,9 @@ class Inline:
         then()
 
     @property
-    def tasks(self) -> dict[str, int]:
-        """How many tasks each node runs: none, while anybody can ask."""
-        return dict.fromkeys(self._names, 0)
+    def tasks(self) -> dict[str, list[str]]:
+        """The names of the jobs of the tasks that each node runs: none, while anybody can ask."""
+        return {name: [] for name in self._names}
 
     def worker_pids(self) -> list[int]:
         """There are no worker processes."""

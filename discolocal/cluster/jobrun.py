@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from discolocal.cluster.events import EventLog
@@ -60,6 +61,7 @@ class JobRun:
         self._warned: set[str] = set()
         self._causes: dict[int, str] = {}
         self._over = False
+        self._bells: list[threading.Event] = []
 
     @property
     def ended(self) -> bool:
@@ -111,6 +113,8 @@ class JobRun:
             self._changed.notify_all()
             self.log.close()
             self.state.forget_tasks()
+            for bell in self._bells:
+                bell.set()
 
     def ended_attempt(self, end: TaskEnd) -> list[Work]:
         """Feed the end of an attempt."""
@@ -188,6 +192,18 @@ class JobRun:
         with self._changed:
             return self._changed.wait_for(lambda: self._over, timeout)
 
+    def ring(self, bell: threading.Event) -> None:
+        """Set `bell` when the job ends, at once if it has."""
+        with self._changed:
+            self._bells.append(bell)
+            if self._over:
+                bell.set()
+
+    def unring(self, bell: threading.Event) -> None:
+        """Forget about `bell`."""
+        with self._changed:
+            self._bells.remove(bell)
+
     def progress(self) -> list[tuple[str, int, int]]:
         """Rows (stage, tasks done, tasks known)."""
         with self._changed:
@@ -231,6 +247,20 @@ class JobRun:
             f"  files: {self.order.data} (kept with LocalCluster(keep=True))\n"
             f"  seed: {self.order.seed} (LocalCluster(seed={self.order.seed}) repeats order of inputs and placement)"
         )
+
+
+def wait_any(runs: Sequence[JobRun], timeout: float) -> None:
+    """Wait until one of the jobs has ended or `timeout` seconds have passed; not at all if there are none."""
+    if not runs:
+        return
+    bell = threading.Event()
+    for run in runs:
+        run.ring(bell)
+    try:
+        bell.wait(timeout)
+    finally:
+        for run in runs:
+            run.unring(bell)
 
 
 def _cut(headline: str) -> str:

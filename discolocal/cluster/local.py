@@ -17,32 +17,29 @@ import threading
 import time
 import warnings
 import weakref
-from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from discolocal.cluster import nodepython, progress, store, submission
 from discolocal.cluster.holding import Holding
 from discolocal.cluster.jobrun import JobRun
+from discolocal.cluster.nodes import Nodes
+from discolocal.cluster.questions import Questions
 from discolocal.cluster.results import Results, ResultUrls
 from discolocal.cluster.submission import Site
-from discolocal.core import profile_stats
 from discolocal.error import DiscoError, JobError
+from discolocal.fileutils import read_pack
 from discolocal.job import Job
+from discolocal.monitor import Display
 from discolocal.util import callers_level
 from discolocal.wire.jobpack import JobPack
-from discolocal.wire.packcheck import JobInfo
 from discolocal.worker.client import warn
-
-if TYPE_CHECKING:
-    from pstats import Stats
 
 _CLOSED = "This cluster is closed: make a new LocalCluster"
 STARTS = ("fork", "exec", "inline")
 _NODE = "node"
 
 
-class LocalCluster:
+class LocalCluster(Questions, Nodes):
     """A cluster of `nodes` on this machine.
 
     Parameters:
@@ -97,6 +94,8 @@ class LocalCluster:
         if isinstance(timeouts, bool) or not isinstance(timeouts, (int, float)) or not 0 < timeouts < 1e6:
             raise ValueError(f"timeouts={timeouts!r}: must be a number above 0")
         self.nodes = [f"{_NODE}{number}" for number in range(1, count + 1)]
+        self._slots = dict.fromkeys(self.nodes, workers_per_node)
+        self._blacklist: set[str] = set()
         self.workers_per_node = workers_per_node
         self.start = start
         self.seed = random.SystemRandom().getrandbits(32) if seed is None else seed
@@ -158,11 +157,6 @@ class LocalCluster:
         """Whether the files stay when the cluster is closed."""
         return not self._holding.temporary
 
-    @property
-    def data(self) -> str:
-        """The directory of all job files (a node's DISCO_DATA)."""
-        return store.data_dir(self.root)
-
     def close(self) -> None:
         """End running jobs, give the node processes back and remove a temporary root. Safe to call twice."""
         with self._lock:
@@ -171,13 +165,16 @@ class LocalCluster:
             self._holding.finish()
 
     def run(
-        self, job: Job | type[Job] | bytes | str | os.PathLike[str], strict: bool | None = None, **jobargs: Any
+        self,
+        job: Job | type[Job] | JobPack | bytes | str | os.PathLike[str],
+        strict: bool | None = None,
+        **jobargs: Any,
     ) -> Results:
         """Run a job to its end and return its `Results`.
 
-        `job` is a Job, a Job class, or a job pack (its bytes or its path); `strict` is that of the cluster, for this
-        run; `jobargs` are job parameters. A job pack is a program: running one that came from elsewhere runs it.
-        Raises TypeError and DiscoError as `submit`, and JobError when the job fails, whose
+        `job` is a Job, a Job class, or a job pack (a JobPack, its bytes or its path); `strict` is that of the cluster,
+        for this run; `jobargs` are job parameters. A job pack is a program: running one that came from elsewhere runs
+        it. Raises TypeError and DiscoError as `submit`, and JobError when the job fails, whose
         `__cause__` has the traceback of the task. Ctrl-C ends the job and its files.
         """
         handle = self.submit(job, strict, **jobargs)
@@ -198,7 +195,10 @@ class LocalCluster:
             self._drop(run)
 
     def submit(
-        self, job: Job | type[Job] | bytes | str | os.PathLike[str], strict: bool | None = None, **jobargs: Any
+        self,
+        job: Job | type[Job] | JobPack | bytes | str | os.PathLike[str],
+        strict: bool | None = None,
+        **jobargs: Any,
     ) -> Job:
         """Start a job and return it with its unique name, without waiting (inline: after it has ended).
 
@@ -233,6 +233,10 @@ class LocalCluster:
             raise
         return handle
 
+    def new_job(self, name: str, **jobargs: Any) -> Job:
+        """Submit a classic job called `name` with these job parameters and return the `Job` (reference 11.1)."""
+        return self.submit(Job(name=name), **jobargs)
+
     def wait(
         self,
         jobname: str,
@@ -244,7 +248,8 @@ class LocalCluster:
         """Wait for a job and return its result urls (reference 8.13).
 
         `poll_interval` is accepted for Disco's sake: nothing is polled here, so the end is noticed at once.
-        `timeout` is in seconds; `clean` forgets the job when it has ended; `show` prints its events.
+        `timeout` is in seconds; `clean` forgets the job when it has ended; `show` shows its events:
+        "json" as lines of JSON on standard output, "nocolor" as text on standard error, True in colours on a terminal.
         Raises JobError when the job fails, is unknown or is not done in time.
         """
         if poll_interval < 0:
@@ -254,7 +259,7 @@ class LocalCluster:
         end = None if timeout is None else began + timeout
         try:
             if show:
-                self._show(jobname, end)
+                self._show(jobname, show, end)
             urls = self._wait(jobname, None if end is None else max(0.0, end - time.monotonic()))
         except Exception:
             raise
@@ -271,15 +276,13 @@ class LocalCluster:
                 )
         return urls
 
-    def _show(self, jobname: str, end: float | None) -> None:
-        """Print events until the job ends or the time is over."""
+    def _show(self, jobname: str, show: bool | str, end: float | None) -> None:
+        """Show events until the job ends or the time is over."""
         run = self._run_of(jobname)
-        offset = 0
+        display = Display(jobname, show)
         while True:
             over = run.wait(0.1)
-            for position, (when, host, text) in run.log.since(offset):
-                offset = position
-                print(f"{when} {host:<9} {text}")
+            display.refresh(self)
             if over or (end is not None and time.monotonic() > end):
                 return
 
@@ -295,91 +298,6 @@ class LocalCluster:
         for warning in run.take_warnings():
             warnings.warn(warning, stacklevel=callers_level())
         return ResultUrls(run.results, self)
-
-    def _run_of(self, jobname: str) -> JobRun:
-        try:
-            return self._jobs[getattr(jobname, "name", jobname)]
-        except KeyError:
-            raise JobError(jobname, "Status unknown job") from None
-
-    def results(self, jobname: str, timeout: int = 2000) -> tuple[str, list[list[str]]]:
-        """Return (status, result urls) of a job after at most `timeout` milliseconds (reference 8.13).
-
-        The status is "active", "ready", "dead" or "unknown job"; the urls are empty unless it is ready.
-        """
-        run = self._jobs.get(getattr(jobname, "name", jobname))
-        if run is None:
-            return "unknown job", []
-        run.wait(timeout / 1000)
-        return self._status(run), ResultUrls(run.results if run.ended else [], self)
-
-    def _status(self, run: JobRun) -> str:
-        return run.state.status if run.ended else "active"
-
-    def stageresults(self, jobname: str, stage: str = "map") -> list[list[str]]:
-        """Return the result urls of a finished stage. Raises DiscoError while it runs or if it is unknown."""
-        urls = self._run_of(jobname).stage_results(stage)
-        if urls is None:
-            raise DiscoError(f"Stage {stage} of {jobname} is unknown or not finished")
-        return ResultUrls(urls, self)
-
-    def events(self, jobname: str, offset: int = 0) -> Iterator[tuple[int, tuple[str, str, str]]]:
-        """Yield (offset of the next event, (time, host, text)) from byte `offset` on (reference section 6)."""
-        return self._run_of(jobname).log.since(offset)
-
-    def jobinfo(self, jobname: str) -> dict[str, Any]:
-        """Return what a master tells of a job (reference 5.2)."""
-        run = self._run_of(jobname)
-        info: JobInfo = run.info
-        return {
-            "timestamp": time.strftime("%Y/%m/%d %H:%M:%S", time.localtime(run.timestamp)),
-            "active": self._status(run),
-            "pipeline": run.counts(),
-            "results": [url for urls in run.results for url in urls],
-            "inputs": [url for item in info.inputs for url in item.urls],
-            "worker": info.worker,
-            "hosts": run.hosts(),
-            "owner": info.owner,
-        }
-
-    def jobpack(self, jobname: str) -> JobPack:
-        """Return the job's pack."""
-        with open(self._run_of(jobname).order.jobfile, "rb") as file:
-            return JobPack.load(file)
-
-    def profile_stats(self, jobname: str, mode: str = "") -> Stats:
-        """Return the merged profiles of a job that ran with `profile=True` (reference 8.13).
-
-        `mode` is a stage, or how its name begins. Raises JobError when there is no profile.
-        """
-        run = self._run_of(jobname)
-        return profile_stats([store.job_home(self.data, node, run.name) for node in self.nodes], mode)
-
-    def oob_get(self, jobname: str, key: str) -> bytes:
-        """Raise DiscoError: out-of-band results need DDFS, which a local cluster does not have."""
-        raise DiscoError(f"oob_get({key!r}): out-of-band results need DDFS, which a local cluster does not have")
-
-    def oob_list(self, jobname: str) -> list[str]:
-        """Raise DiscoError, as `oob_get`."""
-        raise DiscoError("oob_list: out-of-band results need DDFS, which a local cluster does not have")
-
-    def joblist(self) -> list[tuple[float, str, str]]:
-        """Return (submission time in seconds, status, name) of the jobs, newest first."""
-        return [(run.timestamp, self._status(run), run.name) for run in list(self._jobs.values())[::-1]]
-
-    def nodeinfo(self) -> dict[str, dict[str, Any]]:
-        """Return for each node how many tasks it runs, how many it may run, and the pid of its process.
-
-        Raises DiscoError when the cluster is closed: its nodes are gone.
-        """
-        if self.closed:
-            raise DiscoError("This cluster is closed: it has no nodes any more")
-        tasks, pids = self._holding.executor.tasks, self._holding.executor.pids()
-        return {n: {"tasks": tasks[n], "max_workers": self.workers_per_node, "pid": pids[n]} for n in self.nodes}
-
-    def worker_pids(self) -> list[int]:
-        """Return the pids of the processes that run tasks now (none inline)."""
-        return list(self._holding.executor.worker_pids())
 
     def kill(self, jobname: str) -> None:
         """End a job and wait until its workers are gone; no error if it has ended or is unknown (reference 4.5)."""
@@ -419,15 +337,18 @@ def _temporary_name() -> str:
 
 
 def _pack_bytes(job: object, jobargs: dict[str, Any]) -> bytes:
-    """The bytes of a job pack that was given as such or as a path."""
+    """The bytes of a job pack that was given as such, as bytes or as a path."""
     if jobargs:
         raise TypeError(f"a job pack takes no parameters: {', '.join(jobargs)}")
+    if isinstance(job, JobPack):
+        return job.dumps()
     if isinstance(job, (bytes, bytearray)):
         return bytes(job)
     if not isinstance(job, (str, os.PathLike)):
-        raise TypeError(f"cannot run {job!r}: a job is a Job, a Job class, or a job pack as bytes or as its path")
+        raise TypeError(f"cannot run {job!r}: a job is a Job, a Job class, a JobPack, its bytes or its path")
     try:
-        return Path(job).read_bytes()
+        with open(job, "rb") as file:
+            return read_pack(file)
     except OSError as error:
         raise DiscoError(f"The job pack {os.fspath(job)!r} cannot be read: {error.strerror}") from error
 

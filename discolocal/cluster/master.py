@@ -15,8 +15,8 @@ import os
 import selectors
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from discolocal.cluster.homes import LOCK_TIME
@@ -56,6 +56,7 @@ class Master:
         self._jobs: dict[str, JobRun] = {}
         self._attempts: dict[Key, _Attempt] = {}
         self._deadlines: dict[Key, float] = {}
+        self.ended: Counter[tuple[str, str]] = Counter()  # attempts by node and kind of end
         self._commands: deque[Callable[[], None]] = deque()
         self._watched: dict[int, tuple[int, int]] = {}
         self._stop = False
@@ -100,11 +101,15 @@ class Master:
         self._then = then
         self._tell(self._close)
 
+    def set_slots(self, slots: Mapping[str, int]) -> None:
+        """Change how many tasks each node runs at once; those that run go on."""
+        self._tell(lambda: self._scheduler.set_slots(slots))
+
     @property
-    def tasks(self) -> dict[str, int]:
-        """How many tasks each node runs."""
-        hosts = [attempt.host for attempt in list(self._attempts.values())]
-        return {name: hosts.count(name) for name in self._names}
+    def tasks(self) -> dict[str, list[str]]:
+        """The names of the jobs of the tasks that each node runs."""
+        attempts = list(self._attempts.values())
+        return {name: [attempt.job.name for attempt in attempts if attempt.host == name] for name in self._names}
 
     def pids(self) -> dict[str, int]:
         """The pids of the node processes, by node."""
@@ -228,6 +233,7 @@ class Master:
                     self._deadlines.pop(message.key, None)
             case TaskEnd():
                 self._forget(message.key)
+                self.ended[attempt.host, message.kind] += 1
                 self._do(attempt.job, attempt.job.ended_attempt(message))
 
     def _forget(self, key: Key) -> None:
@@ -306,6 +312,7 @@ class Master:
         for key in lost:
             attempt = self._attempts[key]
             self._forget(key)
+            self.ended[host, "error"] += 1
             attempt.job.stopped(key[1], key[2])
         for job in jobs.values():
             self._do(job, job.feed(NodeLost(host, f"Connection lost to the node {host}: its process ended")))

@@ -2,13 +2,14 @@
 
 Between jobs the one with the fewest running tasks comes first. A task whose group belongs to a node waits for that
 node; one whose first input is on a node goes there if it is free; the others go to a node with the fewest running
-tasks, drawn from the seed where several are equal, and never to one they failed on while there is another.
+tasks, drawn from the seed where several are equal, and never to one they failed on while there is another. A node
+without slots gets none; what would have to wait for it goes elsewhere.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from discolocal.cluster.transitions import Launch
@@ -39,10 +40,16 @@ class Scheduler:
     """
 
     def __init__(self, nodes: Sequence[str], slots: int, seed: int) -> None:
-        self._free = dict.fromkeys(nodes, slots)
-        self._slots = slots
+        self._slots = dict.fromkeys(nodes, slots)
+        self._free = dict(self._slots)  # below 0 while a node runs more than it may by now
         self._jobs: dict[str, _JobQueue] = {}
         self._random = random.Random(seed)
+
+    def set_slots(self, slots: Mapping[str, int]) -> None:
+        """Change how many workers run at once on each node; 0 is a node that gets no tasks any more."""
+        for node, number in slots.items():
+            self._free[node] += number - self._slots[node]
+            self._slots[node] = number
 
     def add_job(self, job: str, max_cores: int) -> None:
         """Make a queue for `job`, which may run at most `max_cores` tasks at once."""
@@ -69,7 +76,7 @@ class Scheduler:
 
     def pick(self) -> Placement | None:
         """Return the next placement and take its slot, or None if nothing can start now."""
-        if not any(self._free.values()):
+        if all(free <= 0 for free in self._free.values()):
             return None
         for name in sorted(self._jobs, key=lambda job: self._jobs[job].running):
             queue = self._jobs[name]
@@ -85,11 +92,13 @@ class Scheduler:
         return None
 
     def _host(self, launch: Launch) -> str | None:
-        if launch.host is not None:
-            return launch.host if self._free[launch.host] else None
-        if launch.near is not None and self._free[launch.near] and launch.near not in launch.avoid:
+        if launch.host is not None and self._slots[launch.host]:
+            return launch.host if self._free[launch.host] > 0 else None
+        usable = [host for host, slots in self._slots.items() if slots]
+        allowed = [host for host in usable if host not in launch.avoid] or usable
+        hosts = [host for host in allowed if self._free[host] > 0]
+        if launch.near in hosts:
             return launch.near
-        hosts = [host for host, free in self._free.items() if free and host not in launch.avoid]
         if not hosts:
             return None
         most = max(self._free[host] for host in hosts)

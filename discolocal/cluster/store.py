@@ -2,6 +2,7 @@
 
 <root>/data/_disco_8989/<hh>/<jobname>/{jobfile,events}      the master's part
 <root>/data/<host>/<hh>/<jobname>/{.disco/,.jobhome,jobfile,...}   a node's job home
+<root>/ddfs/oob                                              out-of-band results, see `worker.oob`
 <root>/logs, <root>/python-<digest>/bin   of workers that are programs
 """
 
@@ -16,6 +17,7 @@ from collections.abc import Iterable
 from discolocal.cluster.grouping import DirOutput
 from discolocal.cluster.orders import TaskOrder
 from discolocal.wire import index, names
+from discolocal.worker import oob
 
 MASTER_DIR = "_disco_8989"
 INDEX_DIR = ".disco"
@@ -25,6 +27,11 @@ LOGS = "logs"
 def data_dir(root: str) -> str:
     """DISCO_DATA of a cluster whose root is `root`."""
     return os.path.join(root, "data")
+
+
+def ddfs_dir(data: str) -> str:
+    """The directory of out-of-band results, beside DISCO_DATA (a node's DDFS_DATA)."""
+    return os.path.join(os.path.dirname(data), "ddfs")
 
 
 def master_job_dir(data: str, jobname: str) -> str:
@@ -90,3 +97,4 @@ def remove_job(data: str, hosts: Iterable[str], jobname: str, master_only: bool 
     if not master_only:
         for host in hosts:
             shutil.rmtree(job_home(data, host, jobname), ignore_errors=True)
+        oob.remove(ddfs_dir(data), jobname)

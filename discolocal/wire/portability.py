@@ -57,6 +57,12 @@ CODES: dict[str, Code] = {
         "the job runs, but the tag of its out-of-band results cannot be used",
         "name the job with letters, digits, _, - and @ or : only",
     ),
+    "oob-text": Code(
+        WARNING,
+        (),
+        "put takes bytes alone, and a str makes the task fail",
+        "encode the value",
+    ),
     "range-partition": Code(
         WARNING,
         (18,),
@@ -68,6 +74,18 @@ CODES: dict[str, Code] = {
         (27,),
         "wait(clean=True) kills a job that is not done within the first poll_interval",
         "wait without clean and call clean afterwards",
+    ),
+    "implied-module": Code(
+        WARNING,
+        (30,),
+        "nobody imports the module that a function names: a NameError in every task on Python 3.6 and later",
+        "import it where the function stands, or name it in required_modules",
+    ),
+    "index-replicas": Code(
+        WARNING,
+        (),
+        "a list in the list of inputs stands for replicas of the same data: only the first result in it is read",
+        "add lists of results with +, without brackets around them",
     ),
     "missing-module": Code(
         WARNING,

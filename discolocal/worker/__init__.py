@@ -8,7 +8,7 @@ from __future__ import annotations
 from discolocal.active import current
 from discolocal.worker.base import Worker
 from discolocal.worker.channel import Channel, ChannelClosed, DirectChannel, PipeChannel
-from discolocal.worker.inputs import Input, MergedInput, ParallelInput, SerialInput, TaskInput
+from discolocal.worker.inputs import Input, MergedInput, ParallelInput, SerialInput, TaskInput, Wait
 from discolocal.worker.outputs import Output
 from discolocal.worker.params import Params
 from discolocal.worker.serving import serve
@@ -25,6 +25,7 @@ __all__ = [
     "PipeChannel",
     "SerialInput",
     "TaskInput",
+    "Wait",
     "Worker",
     "current",
     "serve",

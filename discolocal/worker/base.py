@@ -54,12 +54,24 @@ class Worker(dict[str, Any]):
         self.outputs: dict[int | None, Output] = {}
 
     def defaults(self) -> dict[str, Any]:
-        """The items of a new worker (reference 8.2)."""
-        return {"save_results": False, "profile": False, "required_files": {}, "required_modules": None}
+        """The items of a new worker (reference 8.2, 11.3)."""
+        return {
+            "map": None,
+            "reduce": None,
+            "partitions": 1,
+            "save_results": False,
+            "profile": False,
+            "required_files": {},
+            "required_modules": None,
+        }
 
     @property
     def bin(self) -> str:
-        """The path of the program inside the job home that a master starts."""
+        """The path of the program inside the job home that a master starts; it runs workers of any class.
+
+        A worker with a program of its own gives the path of that, which has to be among `required_files`; the program
+        calls `main`.
+        """
         return "discolocal/worker/classic/worker.py"
 
     def getitem(self, key: str, job: Any, jobargs: dict[str, Any], default: Any = None) -> Any:
@@ -93,7 +105,15 @@ class Worker(dict[str, Any]):
             "save_info": self.getitem("save_info", job, jobargs, "ddfs"),
             "scheduler": client.scheduler(self, job, jobargs),
             "owner": self.getitem("owner", job, jobargs) or client.owner(),
+            **self._stages(job, jobargs),
         }
+
+    def _stages(self, job: Any, jobargs: dict[str, Any]) -> dict[str, Any]:
+        """The keys of the job dict about inputs and stages. One with a `run` of its own maps, unless it reduces."""
+        from discolocal.worker.stages import stage_dict
+
+        runs = type(self).run is not Worker.run and not self.getitem("reduce", job, jobargs)
+        return stage_dict(self, job, jobargs, True if runs else None)
 
     def jobenvs(self, job: Any, **jobargs: Any) -> dict[str, str]:
         """The environment variables of the job's tasks (reference 1.6)."""
@@ -127,8 +147,14 @@ class Worker(dict[str, Any]):
         """The inputs of the task, as the master tells them."""
         return task_inputs(task)
 
-    def output(self, task: Task, label: int | None = None, **kwds: Any) -> Output:
-        """The output of a label; opened by the first call, given back by later ones (reference 2.8)."""
+    def output(self, task: Task, label: int | None = None, partition: int | str | None = None, **kwds: Any) -> Output:
+        """The output of a label; opened by the first call, given back by later ones (reference 2.8).
+
+        `partition` is the label under the name it had before 0.5, when it was the text of a number. Raises ValueError
+        for a label that is no int.
+        """
+        if partition is not None:
+            label = int(partition) if isinstance(partition, str) and partition.isdecimal() else partition  # type: ignore[assignment]
         found = self.outputs.get(label)
         if found is None:
             if label is not None and (isinstance(label, bool) or not isinstance(label, int)):
@@ -150,15 +176,27 @@ class Worker(dict[str, Any]):
             raise
 
     def _profiled_run(self, task: Task, job: Any, directory: str, jobargs: dict[str, Any]) -> None:
+        run = self._shuffle if self._leaves_to_us(task, job, jobargs) else self.run
         if self.getitem("profile", job, jobargs):
             from cProfile import Profile
 
             profile = Profile()
-            profile.runcall(self.run, task, job, **jobargs)
+            profile.runcall(run, task, job, **jobargs)
             # Only here, so that an attempt that failed does not count (reference 8.13).
             profile.dump_stats(task.file(f"{directory}/profile-{task.uid}"))
         else:
-            self.run(task, job, **jobargs)
+            run(task, job, **jobargs)
+
+    def _leaves_to_us(self, task: Task, job: Any, jobargs: dict[str, Any]) -> bool:
+        """Whether the task joins outputs, a stage that masters add to each map and that a worker need not know of."""
+        return task.stage in ("map_shuffle", "reduce_shuffle") and not (
+            hasattr(self, task.stage) or self.getitem(task.stage, job, jobargs)
+        )
+
+    def _shuffle(self, task: Task, job: Any, **jobargs: Any) -> None:
+        from discolocal.worker.classic.shuffling import run_shuffle
+
+        run_shuffle(self, task)
 
     def run(self, task: Task, job: Any, **jobargs: Any) -> None:
         """Do the work: call the parameter that is named like the stage with (task, job, **jobargs)."""

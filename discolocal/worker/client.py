@@ -10,7 +10,7 @@ import re
 import threading
 from typing import TYPE_CHECKING, Any
 
-from discolocal.error import DiscoError, PortabilityWarning
+from discolocal.error import DataError, DiscoError, PortabilityWarning
 from discolocal.schemes import scheme_of
 from discolocal.schemes.scheme_file import local_file
 from discolocal.wire import names
@@ -20,6 +20,7 @@ from discolocal.worker.serving import short_repr
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from discolocal.wire.index import Line
     from discolocal.worker.base import Worker
 
 NOT_A_LIST = "Job 'input' is not a list of input locations,or a list of such lists: "
@@ -260,11 +261,65 @@ def expand_inputs(value: Any, keep_dirs: bool = False) -> list[Any]:
     for item in value:
         if not _is_path(item) and not item:
             continue
-        if is_iterable(item):
-            inputs.append(_replicas(item, keep_dirs))
-        else:
+        if not is_iterable(item):
             inputs += _expand(item, keep_dirs)
+            continue
+        items = list(item)
+        if indexes := _indexes(items):
+            inputs += _replicated_index(indexes, keep_dirs)
+        else:
+            inputs.append(_replicas(items, keep_dirs))
     return inputs
+
+
+def _indexes(items: Iterable[Any]) -> list[str]:
+    """The ``dir://`` urls in a list of replicas, at any depth; none if there is anything else in it."""
+    from discolocal.util import flatten
+
+    urls = list(flatten(items))
+    return urls if all(isinstance(url, str) and scheme_of(url) == "dir" for url in urls) else []
+
+
+def _replicated_index(urls: list[str], keep_dirs: bool) -> list[Any]:
+    """An index of which there are replicas, as inputs: each of its files with its replicas, or the list of indexes.
+
+    Indexes that list something else than the first one are no replicas of it. They are left out, as a cluster does it,
+    with a warning.
+    """
+    if keep_dirs and len(urls) == 1:
+        return [urls]
+    from discolocal.schemes.scheme_dir import check_size
+
+    found = _readable(urls)
+    first, lines = found[0]
+    listed = [(line.label, line.size) for line in lines]
+    same = [(url, more) for url, more in found if [(line.label, line.size) for line in more] == listed]
+    if len(same) < len(found):
+        warn(
+            "index-replicas",
+            f"a list in the list of inputs stands for replicas of the same data, but {len(found) - len(same)} of its"
+            f" {len(found)} results differ from {first}: a cluster reads the first one alone, and so does this run; add"
+            " lists of results with +, without brackets around them",
+        )
+    if keep_dirs:
+        return [[url for url, _lines in same]]
+    for line in lines:
+        check_size(line)  # a map gets the file's url alone: a later look would not know its size
+    return [[line.url for line in replicas] for replicas in zip(*(more for _url, more in same))]
+
+
+def _readable(urls: list[str]) -> list[tuple[str, list[Line]]]:
+    """Those of the indexes that can be read, with what they list. Raises DataError when there are none."""
+    from discolocal.schemes.scheme_dir import read_index
+
+    found: list[tuple[str, list[Line]]] = []
+    for number, url in enumerate(urls, 1):
+        try:
+            found.append((url, read_index(url)))
+        except DataError:
+            if number == len(urls) and not found:
+                raise
+    return found
 
 
 def _replicas(items: Iterable[Any], keep_dirs: bool) -> list[Any]:

@@ -22,6 +22,18 @@ if TYPE_CHECKING:
 BUSY_PAUSE = 1.0  # seconds until an input is asked for again that the master calls busy
 
 
+class Wait(Exception):
+    """Raised by an opened input, or by what opens it, when there is no data yet (reference 8.9).
+
+    Parameters: `retry_after` seconds after which it is asked again. An input that is to be asked again has to be an
+    object with `__next__`: a generator ends with the first exception.
+    """
+
+    def __init__(self, retry_after: float = 1) -> None:
+        super().__init__(f"no data yet, try again after {retry_after} s")
+        self.retry_after = retry_after
+
+
 class TaskInput:
     """One input of a task, known by its number (reference 2.6).
 
@@ -124,15 +136,20 @@ class _Replicas:
         self.file: Any = None
         self.url = ""
         self.error: DataError | None = None
+        self._waiting = False
 
     def next(self, delivered: int) -> Iterator[Any]:
-        """Open the next replica and skip what was delivered. Raises DataError when there is none left."""
+        """Open the next replica and skip what was delivered; after a `Wait` the same one again.
+
+        Raises DataError when there is none left, Wait when there is no data yet.
+        """
         while True:
             self.close()
-            url = next(self.attempts, "")
+            url = self.url if self._waiting else next(self.attempts, "")
             if not url:
                 raise self._exhausted() from self.error
             self.url = url
+            self._waiting = False
             try:
                 self.file = self.open(url)
                 records: Iterator[Any] = iter(self.file)
@@ -142,6 +159,9 @@ class _Replicas:
                 return records
             except DataError as error:
                 self.error = error
+            except Wait:
+                self._waiting = True
+                raise
 
     def _exhausted(self) -> DataError:
         if self.error is not None and len(self.urls) == 1:
@@ -178,22 +198,39 @@ class Input:
         self.url = ""
         self.record = 0
 
-    def _records(self, source: Any) -> Iterator[Any]:
-        """The records of one input. The one loop that every record of a job passes."""
+    def _records(self, source: Any, patient: bool = True) -> Iterator[Any]:
+        """The records of one input. The one loop that every record of a job passes.
+
+        Where there is no data yet it sleeps and asks again; if not `patient` it gives the `Wait` instead of sleeping.
+        """
         replicas = _Replicas(source, self.open)
+        records: Iterator[Any] | None = None
         number = 0
         try:
             while True:
-                records = replicas.next(number)
-                self.url = replicas.url
                 try:
-                    for record in records:
-                        number += 1
-                        self.record = number
-                        yield record
-                    return
-                except DataError as error:
-                    replicas.error = error
+                    if records is None:
+                        records = replicas.next(number)
+                    self.url = replicas.url
+                except Wait as wait:
+                    pause = wait.retry_after
+                else:
+                    try:
+                        for record in records:
+                            number += 1
+                            self.record = number
+                            yield record
+                        return
+                    except DataError as error:
+                        replicas.error = error
+                        records = None
+                        continue
+                    except Wait as wait:
+                        pause = wait.retry_after
+                if patient:
+                    time.sleep(pause)
+                else:
+                    yield Wait(pause)
         finally:
             replicas.close()
             replicas.error = None  # it holds this very frame: a cycle that would keep files open
@@ -208,11 +245,28 @@ class SerialInput(Input):
 
 
 class ParallelInput(Input):
-    """Inputs in no particular order: the last one first, as Disco does it. Needs the full set of inputs."""
+    """Inputs in no particular order: the last one first, as Disco does it. Needs the full set of inputs.
+
+    An input that has no data yet (`Wait`) is put off until the others were asked.
+    """
 
     def __iter__(self) -> Iterator[Any]:
-        for source in reversed(list(self.sources)):
-            yield from self._records(source)
+        from collections import deque
+
+        pending = deque(self._records(source, patient=False) for source in self.sources)
+        idle = 0
+        while pending:
+            records = pending.pop()
+            for record in records:
+                if isinstance(record, Wait):
+                    pending.appendleft(records)
+                    idle += 1
+                    if idle >= len(pending):  # none of them has any
+                        time.sleep(record.retry_after)
+                        idle = 0
+                    break
+                idle = 0
+                yield record
 
 
 class MergedInput(Input):

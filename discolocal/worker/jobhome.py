@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from discolocal.error import DiscoError
 from discolocal.fileutils import DiscoZipFile
 from discolocal.jobdata import home_modules
+from discolocal.worker import aliases
 from discolocal.worker.client import warn
 from discolocal.worker.serving import short_repr
 
@@ -89,6 +90,8 @@ def job_home(worker: Worker, job: Any, jobargs: dict[str, Any]) -> DiscoZipFile:
     from discolocal.worker.travel.references import references
 
     home = DiscoZipFile(library())
+    if aliases.installed():
+        home.writestr(f"lib/{aliases.NAME}/__init__.py", aliases.SHIM)
     needs = Needs()
     required = [
         path for item in worker.getitem("required_modules", job, jobargs) or () for path in _require(needs, item)

@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 class Output:
     """A file that a task writes.
 
-    Parameters: `path_type_label` what `Task.output` returns; `open` a function (path) -> object with `add` or `write`
-    and `close`, default an atomic binary file. Attributes: `path` relative to the job home, `type`,
+    Parameters: `path_type_partition` what `Task.output` returns; `open` a function (path) -> object with `add` or
+    `write` and `close`, default an atomic binary file. Attributes: `path` relative to the job home, `type`,
     `label` (also as `partition`), `file` the open object.
     """
 
     def __init__(
         self,
-        path_type_label: tuple[str, str, int],
+        path_type_partition: tuple[str, str, int],
         open: Callable[[str], Any] | None = None,
         task: Task | None = None,
     ) -> None:
-        self.path, self.type, self.label = path_type_label
+        self.path, self.type, self.label = path_type_partition
         if isinstance(self.label, bool) or not isinstance(self.label, int):
             raise ValueError(f"Output label ({self.label!r} : {type(self.label)}) must be an integer or None")
         self.task = task

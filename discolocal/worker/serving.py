@@ -10,6 +10,7 @@ from discolocal.active import activated
 from discolocal.error import DataError
 from discolocal.task import Task
 from discolocal.wire.protocol import VERSION
+from discolocal.worker import aliases
 from discolocal.worker.channel import ChannelClosed
 from discolocal.worker.messages import redirected
 from discolocal.worker.misuse import watched_input
@@ -49,6 +50,7 @@ def serve(
     try:
         channel.post("WORKER", {"pid": os.getpid(), "version": VERSION}, later=True)
         task = Task(channel, **channel.request("TASK", "")[1])
+        aliases.install_for_job()
         if local:
             task.make_inline()
         else:

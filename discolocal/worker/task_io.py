@@ -35,7 +35,9 @@ __all__ = [
     "gzip_line_stream",
     "gzip_reader",
     "gzip_stream",
+    "input_stream",
     "old_netstr_reader",
+    "output_stream",
     "plain_output_stream",
     "re_reader",
     "result_output_stream",
@@ -79,6 +81,25 @@ class OutputStream:
 
     def close(self) -> None:
         """End this stream; the ones below are closed by whoever opened them."""
+
+
+def input_stream(stream: Any, size: int | None, url: str, params: Any) -> Source:
+    """The interface of an input stream, here one that passes on what it is given (reference 8.8).
+
+    Parameters: `stream` what the function before it in the chain returned, None for the first; `size` in bytes, None if
+    unknown; `url` of the input; `params` the job's params, left out for a function of three parameters. Returns
+    (stream, size, url), (stream, url) or a stream alone. The last stream of a chain is iterated over.
+    """
+    return stream, size, url
+
+
+def output_stream(stream: Any, partition: int | None, url: str, params: Any) -> tuple[Any, str]:
+    """The interface of an output stream, here one that passes on what it is given (reference 8.8).
+
+    Parameters as those of `input_stream`; `partition` is always None. Returns what an input stream may return; the last
+    stream of a chain has ``add(key, value)`` and ``close()``.
+    """
+    return stream, url
 
 
 def argument_count(function: Callable[..., Any]) -> int:

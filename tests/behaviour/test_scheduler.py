@@ -166,3 +166,42 @@ def test_rules_of_placement_hold_in_every_order(seed: int, nodes: int, slots: in
                 room = sum(other == job for other, _ in running) < limits[job]
                 places = free - item.avoid if item.host is None else free & {item.host}
                 assert not (room and places), "a slot stays free only when no waiting task may have it"
+
+
+def test_a_node_without_slots_gets_nothing_and_nobody_waits_for_it() -> None:
+    scheduler = Scheduler(NODES, 1, seed=1)
+    scheduler.add_job("job", 100)
+    scheduler.set_slots({"node1": 0, "node2": 1, "node3": 1})
+    scheduler.add("job", launch(0, host="node1"))
+    scheduler.add("job", launch(1, near="node1"))
+    scheduler.add("job", launch(2, host="node2"))
+    first = place_all(scheduler)
+    assert [p.launch.task.id for p in first] == [0, 1] and sorted(p.host for p in first) == ["node2", "node3"]
+    scheduler.release("job", "node2")
+    assert [(p.launch.task.id, p.host) for p in place_all(scheduler)] == [(2, "node2")]
+    scheduler.set_slots({"node1": 1})
+    scheduler.add("job", launch(3, host="node1"))
+    assert [(p.launch.task.id, p.host) for p in place_all(scheduler)] == [(3, "node1")]
+
+
+def test_slots_that_are_taken_away_are_not_filled_again() -> None:
+    scheduler = Scheduler(NODES[:1], 3, seed=1)
+    scheduler.add_job("job", 100)
+    for number in range(6):
+        scheduler.add("job", launch(number))
+    assert len(place_all(scheduler)) == 3
+    scheduler.set_slots({"node1": 1})
+    for freed in range(3):
+        assert place_all(scheduler) == [], freed
+        scheduler.release("job", "node1")
+    assert len(place_all(scheduler)) == 1
+    scheduler.set_slots({"node1": 2})
+    assert len(place_all(scheduler)) == 1
+
+
+def test_a_task_that_failed_on_all_nodes_with_slots_goes_to_one_of_them() -> None:
+    scheduler = Scheduler(NODES, 1, seed=1)
+    scheduler.add_job("job", 100)
+    scheduler.set_slots({"node1": 0, "node2": 0})
+    scheduler.add("job", launch(0, avoid=("node3",)))
+    assert [p.host for p in place_all(scheduler)] == ["node3"]

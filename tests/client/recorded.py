@@ -21,6 +21,7 @@ from urllib.parse import unquote
 
 REASONS = {
     200: "OK",
+    201: "Created",
     206: "Partial Content",
     302: "Found",
     400: "Bad Request",
@@ -48,12 +49,13 @@ def answer(status: int, body: bytes, kind: str = "application/json", **headers: 
 
 
 class Request(NamedTuple):
-    """What a client has sent; `range` is its header Range, "" without one."""
+    """What a client has sent; `range` and `authorization` are the headers of these names, "" without one."""
 
     method: str
     path: str
     range: str = ""
     body: bytes | None = None
+    authorization: str = ""
 
 
 class Exchange(NamedTuple):
@@ -65,7 +67,7 @@ class Exchange(NamedTuple):
 
     def matches(self, sent: Request) -> bool:
         """Whether this is the request; bodies that are JSON are compared as values."""
-        if self.request[:3] != sent[:3]:
+        if (self.request[:3], self.request.authorization) != (sent[:3], sent.authorization):
             return False
         if self.body is not None:
             return self.body(sent.body)
@@ -92,7 +94,10 @@ class Recordings:
             return Exchange(_parsed(entry["sent"]), entry["received"].encode("latin-1"))
         sent = entry["request"]
         body = None if sent["body"] is None else sent["body"].encode()
-        request = Request(sent["method"], sent["path"], sent["headers"].get("Range", ""), body)
+        headers = sent["headers"]
+        request = Request(
+            sent["method"], sent["path"], headers.get("Range", ""), body, headers.get("Authorization", "")
+        )
         return Exchange(request, rendered(entry["status"], entry["headers"], self.body(name)))
 
     def body(self, name: str) -> bytes:
@@ -221,5 +226,5 @@ class _Handler(socketserver.StreamRequestHandler):
         length = headers.get("content-length")
         body = self.rfile.read(int(length)) if length is not None else None
         assert isinstance(self.server, RecordedMaster)
-        sent = Request(line[0], line[1], headers.get("range", ""), body)
+        sent = Request(line[0], line[1], headers.get("range", ""), body, headers.get("authorization", ""))
         self.wfile.write(self.server.answer_to(sent))

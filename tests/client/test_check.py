@@ -125,12 +125,17 @@ class Plain(Job):
         return [(line, 1)]
 
 
+def names_operator(line: str, params: Any) -> Any:
+    return [(line, operator.add(0, 1))]  # type: ignore[name-defined]  # noqa: F821 (supplied)
+
+
 MEETS: dict[str, tuple[Job, dict[str, Any]]] = {
     "force-local": (Job(map=one), {"scheduler": {"force_local": True}}),
     "plain-function": (Plain(), {}),
     "prefix-characters": (Job("a!b", map=one), {}),
     "range-partition": (Job(map=int_keys, partition=make_range_partition(0, 9), partitions=2), {}),
     "fork-in-task": (Job(map=forks), {}),
+    "implied-module": (Job(map=names_operator), {}),
     "key-type": (Job(map=int_keys, partitions=2), {}),
     "message-rate": (Job(map=chatty), {}),
     "os-error": (Job(map=fails_once), {}),
@@ -189,7 +194,7 @@ def test_a_check_tells(cluster: LocalCluster, code: str) -> None:
 
 
 def test_every_code_of_a_warning_is_met_here() -> None:
-    elsewhere = {"missing-module", "no-stages", "wait-clean"}
+    elsewhere = {"index-replicas", "oob-text", "missing-module", "no-stages", "wait-clean"}
     assert set(MEETS) | elsewhere == {code for code, known in CODES.items() if known.level == WARNING}
 
 

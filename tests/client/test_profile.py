@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from discolocal.core import profile_stats
 from discolocal.error import DataError, JobError
 from discolocal.job import Job
+from discolocal.profiles import profile_stats
 from tests.worker.harness import Node
 
 

@@ -102,7 +102,7 @@ class Node:
             "master": "http://localhost:8989",
             "disco_port": 1,
             "put_port": 2,
-            "ddfs_data": "/nonexistent",
+            "ddfs_data": str(self.root.parent / "ddfs"),
             "disco_data": str(self.root),
             "stage": stage,
             "grouping": grouping,

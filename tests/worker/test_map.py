@@ -22,7 +22,7 @@ from discolocal.worker.classic.func import (
     task_input_stream,
 )
 from discolocal.worker.task_io import gzip_reader, gzip_stream
-from tests.worker.harness import HOST, Node
+from tests.worker.harness import HOST, JOB, Node
 
 TEXT = "the quick brown fox\njumps over the lazy dog\nthe end\n" * 3
 
@@ -415,11 +415,14 @@ def test_a_job_of_another_python_is_refused(tmp_path: Path) -> None:
     assert "Python version mismatch" in result.headline
 
 
-def test_put_and_get_are_refused_clearly(tmp_path: Path) -> None:
+def test_put_keeps_a_value_for_the_node_to_commit(tmp_path: Path) -> None:
     space: dict[str, Any] = {}
-    exec("def f(line, params):\n    put('k', 1)\n", space)
-    result = Node(tmp_path / "data", Job(map=space["f"])).map("raw://x")
-    assert "DiscoError: put('k'): out-of-band results need DDFS" in result.headline
+    exec("def f(line, params):\n    put('k', b'1')\n    return [(get('k'), 1)]\n", space)
+    node = Node(tmp_path / "data", Job(map=space["f"]))
+    assert node.map("raw://x").kind == "done"
+    (path,) = (path for path in (tmp_path / "ddfs").rglob("*") if path.is_file())
+    assert path.relative_to(tmp_path / "ddfs").as_posix() == f"oob/.{JOB}/0-0/k"
+    assert path.read_bytes() == b"k\n1"
 
 
 # Names of files

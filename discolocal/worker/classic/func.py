@@ -28,7 +28,9 @@ from discolocal.worker.task_io import (
     gzip_line_stream,
     gzip_reader,
     gzip_stream,
+    input_stream,
     old_netstr_reader,
+    output_stream,
     plain_output_stream,
     re_reader,
     string_input_stream,
@@ -57,12 +59,14 @@ __all__ = [
     "gzip_reader",
     "gzip_stream",
     "init",
+    "input_stream",
     "make_range_partition",
     "map",
     "nop_map",
     "nop_reduce",
     "notifier",
     "old_netstr_reader",
+    "output_stream",
     "partition",
     "plain_output_stream",
     "re_reader",
@@ -86,19 +90,19 @@ def map(entry: Any, params: Any) -> Iterable[tuple[Any, Any]]:
     return [(word, 1) for word in entry.split()]
 
 
-def reduce(iter: Iterable[tuple[Any, Any]], out: Any, params: Any) -> None:
+def reduce(input_stream: Iterable[tuple[Any, Any]], output_stream: Any, params: Any) -> None:
     """The interface of a reduce function with an output object, here one that sums values by key.
 
-    Parameters: `iter` all (key, value) records of the partition, `out` an object with ``add(key, value)``, `params`
-    the job's params.
+    Parameters: `input_stream` all (key, value) records of the partition, `output_stream` an object with
+    ``add(key, value)``, `params` the job's params.
     """
-    for key, total in sum_reduce(iter, params):
-        out.add(key, total)
+    for key, total in sum_reduce(input_stream, params):
+        output_stream.add(key, total)
 
 
-def reduce2(iter: Iterable[tuple[Any, Any]], params: Any) -> Iterator[tuple[Any, Any]]:
+def reduce2(input_stream: Iterable[tuple[Any, Any]], params: Any) -> Iterator[tuple[Any, Any]]:
     """The interface of a reduce function that yields its results; like `reduce` otherwise."""
-    yield from sum_reduce(iter, params)
+    yield from sum_reduce(input_stream, params)
 
 
 def combiner(key: Any, value: Any, buffer: dict[Any, Any], done: bool, params: Any) -> Any:
@@ -227,3 +231,12 @@ class RangePartition:
 def make_range_partition(min_val: float, max_val: float) -> RangePartition:
     """Return a partition function that cuts ``[min_val, max_val]`` into `partitions` parts of equal size."""
     return RangePartition(min_val, max_val)
+
+
+def __getattr__(name: str) -> Any:
+    """Names of Disco before 0.4 (reference 11.2)."""
+    if name.startswith("__"):  # Python asks for some of these at every import
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from discolocal.worker.old.names import old_name
+
+    return old_name(__name__, name)

@@ -17,6 +17,7 @@ from discolocal.error import CommError, DataError, DiscoError, JobError
 from discolocal.worker import task_io
 from discolocal.worker.classic import func
 from discolocal.worker.inputs import task_inputs
+from discolocal.worker.old import messages
 from discolocal.worker.params import Params
 
 if TYPE_CHECKING:
@@ -79,23 +80,23 @@ def injected_names() -> frozenset[str]:
 
 
 def job_functions(value: Any) -> Iterator[FunctionType]:
-    """The functions in a parameter: inside of sequences, partials and methods as well."""
+    """The functions in a parameter: inside of sequences, partials, methods and decorated functions as well."""
     if isinstance(value, (list, tuple)):
         for item in value:
             yield from job_functions(item)
-    elif isinstance(value, FunctionType):
-        yield value
     elif isinstance(value, functools.partial):
         yield from job_functions(value.func)
     else:
-        inner = getattr(value, "__func__", None)
-        if inner is not None:
+        if isinstance(value, FunctionType):
+            yield value
+        inner = getattr(value, "__func__", None) or getattr(value, "__wrapped__", None)
+        if inner is not None and inner is not value:
             yield from job_functions(inner)
 
 
 def inject(values: Iterable[Any], modules: dict[str, ModuleType]) -> None:
     """Put the names into the globals of all job functions; names of the user's own win."""
-    names = {**_names(), **modules}
+    names = {**_names(), **messages.injected(), **modules}
     done: set[int] = set()
     for value in values:
         for function in job_functions(value):

@@ -7,9 +7,10 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from discolocal.error import DiscoError
-from discolocal.schemes import scheme_of
 from discolocal.worker import client
+from discolocal.worker.classic.implied import implied_names
 from discolocal.worker.serving import short_repr
+from discolocal.worker.stages import stage_dict
 
 if TYPE_CHECKING:
     from discolocal.worker.base import Worker
@@ -22,28 +23,26 @@ _SORT_BUFFER = re.compile(r"[0-9]+[%bkKmMgGtTPEZYRQ]?")
 def classic_dict(worker: Worker, job: Any, jobargs: dict[str, Any]) -> dict[str, Any]:
     """The keys of the job dict that only classic jobs have. Raises DiscoError naming a parameter that cannot work."""
 
-    def item(name: str) -> Any:
-        return worker.getitem(name, job, jobargs)
-
     _refuse_external(worker, job, jobargs)
     for name in _FUNCTIONS:
         client.check_function(worker, job, jobargs, name)
     _check_values(worker, job, jobargs)
-    has_map = bool(item("map"))
-    if not has_map and not item("reduce"):
-        client.warn(
-            "no-stages",
-            "the job has neither map nor reduce: a master accepts it and returns its inputs as the results; give one",
-        )
-    inputs = client.expand_inputs(worker.getitem("input", job, jobargs), keep_dirs=not has_map)
-    return {
-        "input": inputs,
-        "worker": worker.bin,
-        "map?": has_map,
-        "reduce?": bool(item("reduce")),
-        "reduce_shuffle?": bool(item("reduce_shuffle")),
-        "nr_reduces": _partitions(item("partitions")) or 1 if has_map else _labels(inputs),
+    _warn_implied(worker, job, jobargs)
+    return stage_dict(worker, job, jobargs)
+
+
+def _warn_implied(worker: Worker, job: Any, jobargs: dict[str, Any]) -> None:
+    required = {
+        item if isinstance(item, str) else item[0] for item in worker.getitem("required_modules", job, jobargs) or ()
     }
+    found = implied_names(worker.getitem(name, job, jobargs) for name in worker)
+    named = [f"{function} names the module {module}" for module, function in found.items() if module not in required]
+    if named:
+        client.warn(
+            "implied-module",
+            f"{', '.join(named)}, which nobody imports; it is supplied here, on a cluster with Python 3.6 or later it"
+            " is a NameError: import it, or name it in required_modules",
+        )
 
 
 def _refuse_external(worker: Worker, job: Any, jobargs: dict[str, Any]) -> None:
@@ -66,7 +65,6 @@ def _check_values(worker: Worker, job: Any, jobargs: dict[str, Any]) -> None:
         parts = list(streams) if client.is_iterable(streams) else [streams]
         if not parts or not all(callable(part) for part in parts):
             raise DiscoError(f"{name} must be a stream function or a sequence of them, not {short_repr(streams)}")
-    _partitions(worker.getitem("partitions", job, jobargs))
     interval = worker.getitem("status_interval", job, jobargs)
     if isinstance(interval, bool) or not isinstance(interval, int) or interval < 0:
         raise DiscoError(f"status_interval must be a number of records, 0 for no messages, not {short_repr(interval)}")
@@ -93,21 +91,3 @@ def _check_version(version: Any) -> None:
     here = f"{sys.version_info[0]}.{sys.version_info[1]}"
     if version != here:
         raise DiscoError(f"version={short_repr(version)}: tasks run under this process's Python, which is {here!r}")
-
-
-def _partitions(partitions: Any) -> int | None:
-    if partitions is None:
-        return None
-    if isinstance(partitions, bool) or not isinstance(partitions, int) or partitions < 0:
-        raise DiscoError(f"partitions must be a number of partitions or None, not {short_repr(partitions)}")
-    return partitions
-
-
-def _labels(inputs: list[Any]) -> int:
-    """The number of reduces of a job without map: one for each label, when all inputs are indexes (reference 1.5)."""
-    from discolocal.schemes.scheme_dir import read_index
-
-    firsts = [entry if isinstance(entry, str) else entry[0] for entry in inputs if entry]
-    if not firsts or not all(scheme_of(first) == "dir" for first in firsts):
-        return 1
-    return 1 + max((line.label for first in firsts for line in read_index(first)), default=0)

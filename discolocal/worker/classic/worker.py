@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from discolocal.worker.base import Worker as BaseWorker
 from discolocal.worker.classic import func, mapping, reducing, shuffling
 from discolocal.worker.classic.failures import Blame
+from discolocal.worker.classic.implied import implied_modules
 from discolocal.worker.classic.names import (
     get,
     inject,
@@ -98,11 +99,10 @@ class Worker(BaseWorker):
             "version": VERSION,
         }
 
-    def jobdict(self, job: Any, **jobargs: Any) -> dict[str, Any]:
-        """The job dict of a classic job (reference 1.5). Raises DiscoError for parameters that cannot work."""
+    def _stages(self, job: Any, jobargs: dict[str, Any]) -> dict[str, Any]:
         from discolocal.worker.classic import submission
 
-        return {**super().jobdict(job, **jobargs), **submission.classic_dict(self, job, jobargs)}
+        return submission.classic_dict(self, job, jobargs)
 
     # In a task
 
@@ -113,7 +113,7 @@ class Worker(BaseWorker):
         if self["version"] != VERSION:
             raise AssertionError(f"Python version mismatch: the job was made by {self['version']}, this is {VERSION}")
         task.encoding = self["encoding"]
-        inject(self.values(), required_modules(self["required_modules"]))
+        inject(self.values(), {**implied_modules(self.values()), **required_modules(self["required_modules"])})
         stages = {
             "map": self.map,
             "map_shuffle": self.map_shuffle,

@@ -8,6 +8,7 @@ from importlib.machinery import EXTENSION_SUFFIXES, BuiltinImporter, FrozenImpor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from discolocal.jobdata import LOCAL, PYTHON, whose
+from discolocal.worker import aliases
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,6 +82,8 @@ class Finder:
         self._known[name] = place
 
     def _find(self, name: str) -> Place:
+        if aliases.installed():
+            name = aliases.real_name(name)
         top = name.partition(".")[0]
         if top in HOME:
             return Place("client") if client_side(name) else NODE

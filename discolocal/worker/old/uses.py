@@ -1,0 +1,43 @@
+"""Uses of old names by job functions that did not import them, found when a job is submitted (reference 11.2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from discolocal.worker.classic.names import job_functions
+from discolocal.worker.old.names import MESSAGES
+from discolocal.worker.old.warning import deprecated
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from types import CodeType
+
+
+def tell_uses(values: Iterable[Any]) -> None:
+    """Issue a DeprecationWarning for each of the names that the functions among `values` use and nobody defined."""
+    for value in values:
+        for function in job_functions(value):
+            for name, today in MESSAGES.items():
+                if name not in function.__globals__ and _reads(function.__code__, name):
+                    deprecated(f"{name}() in {function.__qualname__} is of Disco before 0.5: use {today}")
+
+
+def _reads(code: CodeType, name: str) -> bool:
+    """Whether the code has a global of that name, and not only an attribute."""
+    parts = [part for part in _codes(code) if name in part.co_names]
+    if not parts:
+        return False
+    import dis  # takes its time, and few functions get here
+
+    return any(
+        step.opname in ("LOAD_GLOBAL", "LOAD_NAME") and step.argval == name
+        for part in parts
+        for step in dis.get_instructions(part)
+    )
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if hasattr(constant, "co_code"):
+            yield from _codes(constant)
