@@ -216,12 +216,14 @@ def external(files: Iterable[str]) -> dict[str, bytes]:
 
 def save_oob(host: Any, name: str, key: str, value: Any, ddfs_token: str | None = None) -> None:
     """Store an out-of-band result (reference 7.5): needs DDFS, so DiscoError."""
-    raise DiscoError(f"save_oob({key!r}): out-of-band results need DDFS, which a local cluster does not have")
+    raise DiscoError(
+        f"save_oob({key!r}) needs DDFS, which discolocal does not have: call put({key!r}, value) in a task"
+    )
 
 
 def load_oob(host: Any, name: str, key: str, ddfs_token: str | None = None) -> Any:
     """Read an out-of-band result (reference 7.5): needs DDFS, so DiscoError."""
-    raise DiscoError(f"load_oob({key!r}): out-of-band results need DDFS, which a local cluster does not have")
+    raise DiscoError(f"load_oob({key!r}) needs DDFS, which discolocal does not have: call job.oob_get({key!r})")
 
 
 # Warnings

@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,11 +64,28 @@ def for_want_of_golden(reporter: pytest.TerminalReporter) -> list[str]:
     return [report.nodeid for report in reports if "golden" in str(report.longrepr).lower()]
 
 
+_others: list[bool] = []
+"""Of each process that ran tests for this one, whether it collected all of them."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """A process that ran tests for this one (pytest-xdist) has ended: what did it read?"""
+    whole, opened = getattr(node, "workeroutput", {}).get("goldens", (False, []))
+    _others.append(whole)
+    goldens.heard(opened)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Golden files that no test has read fail a whole run; where they are required, a test skipped for want of them."""
     root = golden_root()
-    if root is not None and goldens.is_whole(session, Path(__file__).parent):
+    whole = goldens.is_whole(session, Path(__file__).parent)
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:  # one of several processes that run tests: the first one judges
+        output["goldens"] = [whole, goldens.told()]
+        return
+    if root is not None and (whole or (_others and all(_others))):
         unread = goldens.unread(root)
         print(f"\ngolden files: {len(goldens.files(root)) - len(unread)} read, {len(unread)} not", file=sys.stderr)
         if unread:

@@ -30,6 +30,16 @@ def _note(event: str, arguments: tuple[object, ...]) -> None:
             _opened.add(path)
 
 
+def told() -> list[str]:
+    """The files opened so far, for the process that collects what several test processes have done."""
+    return sorted(_opened)
+
+
+def heard(opened: list[str]) -> None:
+    """Take what another test process has opened for opened."""
+    _opened.update(opened)
+
+
 def files(root: Path) -> list[Path]:
     """All golden files, without the text that describes them."""
     return sorted(path for path in root.rglob("*") if path.is_file() and path != root / "INDEX.md")
@@ -52,5 +62,5 @@ def is_whole(session: pytest.Session, tests: Path) -> bool:
     parts = any("::" in str(argument) for argument in session.config.args)
     early = session.shouldstop or session.shouldfail
     last_failed = getattr(option, "lf", False) or getattr(option, "stepwise", False)
-    collected = {item.path for item in session.items}
+    collected = {item.path for item in getattr(session, "items", ())}
     return not (chosen or parts or early or last_failed) and users(tests) <= collected

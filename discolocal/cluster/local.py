@@ -31,6 +31,7 @@ from discolocal.fileutils import read_pack
 from discolocal.job import Job
 from discolocal.monitor import Display
 from discolocal.util import callers_level
+from discolocal.wire import names
 from discolocal.wire.jobpack import JobPack
 from discolocal.worker.client import warn
 
@@ -316,12 +317,13 @@ class LocalCluster(Questions, Nodes):
     def purge(self, jobname: str) -> None:
         """End a job, forget it and delete all its files, results too (at once, unlike reference 4.5).
 
-        An unknown job is no error.
+        So it is also with a job that was cleaned, or that ran here before this cluster. An unknown job is no error.
         """
         self.kill(jobname)
-        run = self._jobs.get(getattr(jobname, "name", jobname))
-        if run is not None:
-            self._drop(run)
+        name = getattr(jobname, "name", jobname)
+        self._jobs.pop(name, None)
+        if names.is_job_name(name):
+            store.remove_job(self.data, self.nodes, name)
 
     def _drop(self, run: JobRun) -> None:
         store.remove_job(self.data, self.nodes, run.name)

@@ -12,6 +12,7 @@ from hashlib import md5
 
 from discolocal.error import DiscoError
 
+_JOB_NAME = re.compile(r"(?!\.)[^/\0]*@[0-9a-f]+:[0-9a-f]+:[0-9a-f]+")
 _HOST = re.compile(r"[a-zA-Z0-9]+://([^/:]*)")
 _DATA_URL = re.compile(r"(?:disco|dir)://[^/]*/disco/(.*)", re.DOTALL)
 MAX_HOST = 100  # characters of a group's host in the names of a task's files
@@ -79,6 +80,11 @@ def preferred_host(url: str) -> str | None:
     """
     match = _HOST.match(url)
     return match.group(1) if match else None
+
+
+def is_job_name(name: object) -> bool:
+    """Tell whether a text is the name of a job as `job_name` makes it, and that of a directory (reference 1.3)."""
+    return isinstance(name, str) and _JOB_NAME.fullmatch(name) is not None
 
 
 def event_time(now: float) -> str:

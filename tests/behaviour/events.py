@@ -12,7 +12,7 @@ _PLAIN = (
     (re.compile(r"\b\w+@[0-9a-f]+:[0-9a-f]+:[0-9a-f]+\b"), "JOB"),
     (re.compile(r"\bnode\d+\b"), "NODE"),
     (re.compile(r"/[^\s'\"]*/discolocal-[0-9a-f]+"), "ROOT"),
-    (re.compile(r"/[^\s'\"]*/(pytest-of-[^/]+/pytest-\d+)/[^/\s'\"]+"), "TMP"),
+    (re.compile(r"/[^\s'\"]*/(pytest-of-[^/]+/pytest-\d+)(/popen-gw\d+)?/[^/\s'\"]+"), "TMP"),
     (re.compile(r"\b[0-9a-f]{2}/(?=JOB|\w+:-?\d+-)"), "HH/"),
     (re.compile(r"(\w+:-?\d+-\w*-\d+)-[0-9a-f]{2}-\d+"), r"\1-XX-PID"),
     (re.compile(r"-\d+\.results"), "-TIME.results"),

@@ -378,3 +378,20 @@ def test_max_cores_limits_a_job_and_leaves_the_rest_to_others(working: LocalClus
     assert len(narrow.jobinfo()["hosts"]) <= 1 and narrow.results(timeout=0)[0] == "active"
     flag.touch()
     assert len(list(result_iterator(narrow.wait()))) == 3
+
+
+def test_a_job_that_was_cleaned_can_still_be_purged(cluster: LocalCluster) -> None:
+    results = cluster.run(Job(map=lambda entry, params: [(entry, 1)]), input=["raw://x"])
+    name = results.job.name
+    there = [path for path in Path(cluster.root).rglob("*") if name in path.name]
+    cluster.clean(name)
+    assert any(path.exists() for path in there), "cleaning keeps what nodes have"
+    cluster.purge(name)
+    assert not any(path.exists() for path in there)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../../x", "x/../../y@1:2:3", "nobody", "@", "a@b"])
+def test_purge_deletes_jobs_only(cluster: LocalCluster, name: str) -> None:
+    before = sorted(Path(cluster.root).rglob("*"))
+    cluster.purge(name)
+    assert sorted(Path(cluster.root).rglob("*")) == before

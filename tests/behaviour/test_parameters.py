@@ -341,7 +341,7 @@ def test_an_argument_that_the_job_class_knows_is_accepted(cluster: LocalCluster)
         {"encoding": "no-such-codec"},
         {"map_input_stream": "stream"},
         {"reduce_output_stream": ()},
-        {"map_shuffle": lambda: None},
+        {"map_shuffle": len},
         {"ext_params": {"a": 1}},
     ],
     ids=str,

@@ -65,7 +65,7 @@ def test_bad_lines_are_damage(data):
 DATA = b"0 disco://h/x 10\n1 disco://h/y 200\n"
 
 
-@pytest.mark.parametrize("data", [DATA, gzip.compress(DATA)])
+@pytest.mark.parametrize("data", [DATA, gzip.compress(DATA, mtime=0)])
 def test_a_cut_index_is_damage(data):
     for end in range(1, len(data)):
         if data is DATA and data[:end].endswith(b"\n"):
