@@ -59,7 +59,7 @@ def test_a_program_with_the_variable_alone(python: Run, tmp_path: Path) -> None:
     done = python(
         "import os\nfrom discolocal import Job, result_iterator\n"
         "job = Job().run(input=['raw://a', 'raw://b'], map=lambda line, params: [(line, 1)])\n"
-        "print(sorted(result_iterator(job.wait())))\nroot = job.disco.root\nprint(root)\n"
+        "print(sorted(result_iterator(job.wait())))\nroot = job.disco.root\nprint(root, flush=True)\n"
         "if os.fork() == 0:\n    print(Job().disco.root != root, flush=True)\n    raise SystemExit\n"
         "os.wait()\n",
         DISCO_MASTER="local://",
