@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from discolocal.cli.options import cluster_options, errors_shown, job_arguments, job_class, job_options
+from discolocal.cli.options import cluster_options, errors_shown, job_arguments, job_class, job_options, pack_alone
 
 
 @click.command()
@@ -38,8 +38,7 @@ def check(
 
     arguments = job_arguments(name, partitions, parameters, inputs)
     if pack is not None:
-        if path is not None or arguments:
-            raise click.UsageError("--pack takes no job class, no inputs and no parameters: the pack has them")
+        pack_alone(path, arguments)
         from discolocal.fileutils import read_pack
 
         with errors_shown(), open(pack, "rb") as file:

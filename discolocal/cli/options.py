@@ -113,6 +113,12 @@ def _value(text: str) -> Any:
         return text
 
 
+def pack_alone(path: str | None, arguments: dict[str, Any]) -> None:
+    """Refuse, beside a pack, what would belong to a job class. Raises UsageError."""
+    if path is not None or arguments:
+        raise click.UsageError("--pack takes no job class, no inputs and no parameters: the pack has them")
+
+
 def job_class(path: str) -> Any:
     """Import `module.Class`, looking in the working directory first."""
     from discolocal.job import Job

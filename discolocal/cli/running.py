@@ -12,6 +12,7 @@ from discolocal.cli.options import (
     job_arguments,
     job_class,
     job_options,
+    pack_alone,
     strict_option,
     with_urls_of_stdin,
 )
@@ -62,8 +63,7 @@ def run(
 
     arguments = job_arguments(name, partitions, parameters, inputs)
     if pack is not None:
-        if path is not None or arguments:
-            raise click.UsageError("--pack takes no job class, no inputs and no parameters: the pack has them")
+        pack_alone(path, arguments)
         click.echo(f"Running the programs in {pack} and reading its results as this user.", err=True)
         with errors_shown(), LocalCluster(**cluster) as local:
             print_records(result_iterator(local.run(pack).urls, reader=records_or_lines))
