@@ -9,6 +9,7 @@ import re
 import time
 from functools import lru_cache
 from hashlib import md5
+from typing import NamedTuple
 
 from discolocal.error import DiscoError
 
@@ -17,13 +18,21 @@ _HOST = re.compile(r"[a-zA-Z0-9]+://([^/:]*)")
 _DATA_URL = re.compile(r"(?:disco|dir)://[^/]*/disco/(.*)", re.DOTALL)
 MAX_HOST = 100  # characters of a group's host in the names of a task's files
 _UNSAFE_NAME = re.compile(r"[^A-Za-z0-9_\-@:]")
+_STAMP = re.compile(r"([0-9a-f]{1,6})-([0-9a-f]{1,5})-([0-9a-f]{1,5})")
+_DDFS_URL = re.compile(r"[a-zA-Z0-9]+://([^/:@]+)(?::[0-9]+)?/ddfs/(vol[0-9]+)/(blob|tag)/([0-9a-f]{2})/([^/]+)")
+_MILLION = 1_000_000
+
+MAX_NAME = 511
+"""Characters of the name of a tag or blob (reference 7.1)."""
+MAX_PREFIX = 200
+"""Characters of a blob's name; of a longer one the md5 takes its place (reference 7.1)."""
+VOLUME = "vol0"
 
 
-def _erlang_time(now: float) -> tuple[int, int, int]:
-    """Split seconds since the epoch into millions of seconds, seconds and microseconds."""
-    micros = int(now * 1_000_000)
-    seconds, micro = divmod(micros, 1_000_000)
-    mega, second = divmod(seconds, 1_000_000)
+def _erlang_time(micros: int) -> tuple[int, int, int]:
+    """Split microseconds since the epoch into millions of seconds, seconds and microseconds."""
+    seconds, micro = divmod(micros, _MILLION)
+    mega, second = divmod(seconds, _MILLION)
     return mega, second, micro
 
 
@@ -33,7 +42,7 @@ def job_name(prefix: str, now: float) -> str:
     The three parts are hexadecimal without padding (reference 1.3). Two jobs of one microsecond
     collide; the caller tries again.
     """
-    mega, second, micro = _erlang_time(now)
+    mega, second, micro = _erlang_time(int(now * _MILLION))
     return f"{prefix}@{mega:x}:{second:x}:{micro:x}"
 
 
@@ -99,7 +108,106 @@ def _local_second(second: int) -> str:
 
 def object_time(now: float) -> str:
     """Return the time stamp in the name of a stored tag or blob, e.g. ``703-3c36f-ac289`` (reference 7.1)."""
-    return "-".join(f"{part:x}" if part else "00" for part in _erlang_time(now))
+    return _stamp(int(now * _MILLION))
+
+
+def _stamp(micros: int) -> str:
+    return "-".join(f"{part:x}" if part else "00" for part in _erlang_time(micros))
+
+
+class Object(NamedTuple):
+    """A stored tag or blob: its name, and its time in microseconds since the epoch (reference 7.1)."""
+
+    name: str
+    micros: int
+
+    def __str__(self) -> str:
+        return f"{self.name}${_stamp(self.micros)}"
+
+
+def parse_object(text: str) -> Object | None:
+    """Return the name and the time in ``name$703-3c36f-ac289``, None for a text of another form (reference 7.1)."""
+    name, _, stamp = text.partition("$")
+    match = _STAMP.fullmatch(stamp)
+    if match is None or not is_name(name):
+        return None
+    mega, second, micro = (int(part, 16) for part in match.groups())
+    found = Object(name, (mega * _MILLION + second) * _MILLION + micro)
+    return found if str(found) == text else None
+
+
+def object_path(kind: str, stored: str) -> str:
+    """Return ``vol0/blob/<hh>/<object>``, where a node keeps the object `stored` of `kind` "blob" or "tag" (7.1)."""
+    return f"{VOLUME}/{kind}/{hex2(stored)}/{stored}"
+
+
+def object_url(host: str, kind: str, stored: str) -> str:
+    """Return the ``disco://`` url of an object on `host`, `kind` "blob" or "tag" (reference 5.3)."""
+    return f"disco://{host}/ddfs/{object_path(kind, stored)}"
+
+
+def ddfs_path(url: str) -> str:
+    """Return ``<host>/vol0/blob/<hh>/<object>`` for the url of a tag or blob (reference 5.3, 7.1).
+
+    Raises DiscoError when the url has another form or would lead out of its directory.
+    """
+    match = _DDFS_URL.fullmatch(url)
+    if match is None or match[1].startswith(".") or "\0" in url or parse_object(match[5]) is None:
+        raise DiscoError(f"Not the url of a tag or blob of DDFS: {url}")
+    return "/".join(match.groups())
+
+
+def blob_name(url: str) -> str:
+    """Return the name of a blob without its time: what is after the last ``/`` up to ``$`` (reference 7.1)."""
+    return url.rpartition("/")[2].partition("$")[0]
+
+
+def blob_prefix(name: str) -> str:
+    """Return `name`, or the hex digits of its md5 when a blob may not have a name that long (reference 7.1)."""
+    return name if len(name) <= MAX_PREFIX else md5(name.encode(), usedforsecurity=False).hexdigest()
+
+
+def is_name(text: object) -> bool:
+    """Tell whether a text can be the name of a tag or blob: 1 to 511 of ``A-Za-z0-9_-@:`` (reference 7.1)."""
+    return isinstance(text, str) and 0 < len(text) <= MAX_NAME and _UNSAFE_NAME.search(text) is None
+
+
+class TagUrl(NamedTuple):
+    """What the url of a tag says (reference 7.1): its name, host with port ("" for none) and token (None for none)."""
+
+    name: str
+    host: str = ""
+    token: str | None = None
+
+
+def parse_tag(url: str) -> TagUrl:
+    """Take ``tag://name``, ``tag://host:port/name``, ``tag://user:token@/name`` or ``tag://token@host/name`` apart.
+
+    A text without ``tag://`` is a name. Names are not checked (reference 7.1).
+    """
+    rest = url.removeprefix("tag://")
+    netloc, slash, name = rest.partition("/")
+    if not slash:
+        return TagUrl(rest)
+    credentials, at, host = netloc.rpartition("@")
+    if not at:
+        return TagUrl(name, netloc)
+    _, colon, token = credentials.partition(":")
+    return TagUrl(name, host, token if colon else credentials)
+
+
+def canonize_tag(tag: object) -> str | None:
+    """Return `tag` as the url of a tag, None when it is none (reference 7.1).
+
+    A text without ``/`` is a name, but for ``-``; of a list or tuple the first element counts.
+    """
+    if isinstance(tag, (list, tuple)):
+        return canonize_tag(tag[0]) if tag else None
+    if not isinstance(tag, str):
+        return None
+    if tag.startswith("tag://"):
+        return tag
+    return None if "/" in tag or tag == "-" else f"tag://{tag}"
 
 
 def safe_name(text: str) -> str:

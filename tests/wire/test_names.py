@@ -1,5 +1,6 @@
 """Names and urls: the recorded ones, and what leads out of the data directory."""
 
+import hashlib
 import json
 import re
 import time
@@ -134,3 +135,106 @@ def test_no_url_leads_out_of_the_data_directory(text):
 
 def test_names_of_tags_are_made_safe():
     assert names.safe_name("a b/c.d:e@f-g_h1é") == "a_b_c_d:e@f-g_h1_"
+
+
+def test_recorded_objects_are_taken_apart_and_put_together(golden):
+    lines = (golden / "ddfs" / "find.txt").read_text().splitlines()
+    paths = [line.split(" ", 3)[3] for line in lines if line.startswith("f ") and "/+" not in line]
+    assert len(paths) > 300
+    for path in paths:
+        _, volume, kind, _digits, text = path.split("/")
+        found = names.parse_object(text)
+        assert str(found) == text and found.name == names.blob_name(path)
+        assert f"./{names.object_path(kind, text)}" == path and volume == names.VOLUME
+        url = names.object_url("localhost", kind, text)
+        assert url == f"disco://localhost/ddfs{path[1:]}"
+        assert names.ddfs_path(url) == f"localhost{path[1:]}"
+
+
+def test_objects_have_their_time():
+    assert names.parse_object("a$5-00-00") == ("a", 5_000_000_000_000)
+    assert str(names.Object("a", 5_000_000_000_000)) == "a$5-00-00"
+    assert str(names.Object("a", 1)) == "a$00-00-1"
+
+
+@given(st.integers(0, 10**16))
+def test_every_time_is_kept(micros):
+    assert names.parse_object(str(names.Object("a", micros))) == ("a", micros)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a", "a$", "$1-2-3", "a$1-2", "a$1-2-3-4", "a$1-2-G", "a b$1-2-3", "a$01-2-3", "a$0-2-3"]
+)
+def test_what_is_no_object(text):
+    assert names.parse_object(text) is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "disco://h/ddfs/vol0/blob/00/a",
+        "disco://h/ddfs/vol0/blob/00/../a$1-2-3",
+        "disco://h/ddfs/vol0/blob/../a$1-2-3",
+        "disco://../ddfs/vol0/blob/00/a$1-2-3",
+        "disco://h/ddfs/../blob/00/a$1-2-3",
+        "disco://h/ddfs/vol0/job/00/a$1-2-3",
+        "disco://h/disco/h/00/a$1-2-3",
+        "disco:///ddfs/vol0/blob/00/a$1-2-3",
+        "/h/ddfs/vol0/blob/00/a$1-2-3",
+        "tag://a",
+        "",
+    ],
+)
+def test_urls_of_no_object_are_refused(url):
+    with pytest.raises(DiscoError):
+        names.ddfs_path(url)
+
+
+def test_the_port_of_an_object_is_no_part_of_its_path():
+    assert names.ddfs_path("http://h:8989/ddfs/vol3/tag/ab/a$1-2-3") == "h/vol3/tag/ab/a$1-2-3"
+
+
+def test_long_names_of_blobs_become_digests():
+    assert names.blob_prefix("a" * 200) == "a" * 200
+    assert names.blob_prefix("a" * 201) == hashlib.md5(b"a" * 201).hexdigest()
+
+
+@pytest.mark.parametrize(
+    "url, parts",
+    [
+        ("tag://name", ("name", "", None)),
+        ("name", ("name", "", None)),
+        ("tag://disco:job:oob:a@1:2:3", ("disco:job:oob:a@1:2:3", "", None)),
+        ("tag://host/name", ("name", "host", None)),
+        ("tag://host:80/name", ("name", "host:80", None)),
+        ("tag://user:token@/name", ("name", "", "token")),
+        ("tag://token@host/name", ("name", "host", "token")),
+        ("tag://u:t@host:80/a@1", ("a@1", "host:80", "t")),
+        ("tag://u:@/name", ("name", "", "")),
+        ("tag://@/name", ("name", "", "")),
+        ("tag://", ("", "", None)),
+    ],
+)
+def test_urls_of_tags(url, parts):
+    assert names.parse_tag(url) == parts
+
+
+@pytest.mark.parametrize(
+    "given_, url",
+    [
+        ("a", "tag://a"),
+        ("tag://a", "tag://a"),
+        ("tag://h/a", "tag://h/a"),
+        (["a", "b"], "tag://a"),
+        ((["tag://x"],), "tag://x"),
+        ("", "tag://"),
+        ("-", None),
+        ("./a", None),
+        ("http://a", None),
+        ([], None),
+        (None, None),
+        (1, None),
+    ],
+)
+def test_what_stands_for_a_tag(given_, url):
+    assert names.canonize_tag(given_) == url
