@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from email.message import Message
     from http.client import HTTPConnection, HTTPResponse
+    from typing import BinaryIO
 
 ATTEMPTS = 10
 UNIT = 1.0
@@ -30,6 +31,8 @@ TIMEOUT = 60.0
 """Seconds that a server may be silent."""
 BLOCK = 10 << 20
 """Bytes asked for at once, so that a slow reader does not hold one of the few downloads that a node serves."""
+PIECE = 1 << 16
+"""Bytes of a file that are sent at once."""
 LIMIT = 1 << 30
 """Bytes of an answer that is taken into memory: no job pack is larger."""
 REDIRECTS = 10
@@ -108,7 +111,42 @@ def _target(path: str, query: str) -> str:
     return f"{path}?{quote(query, safe='/%:=&;+$,@!~*()[]?')}" if query else path
 
 
-def _once(method: str, url: str, body: bytes | None, headers: dict[str, str], timeout: float) -> _Reply:
+class _Upload:
+    """What a file has from where it stands to its end, as the body of a request that may have to be sent again."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._start = file.tell()
+        self.size = file.seek(0, io.SEEK_END) - self._start
+        self._left = 0
+
+    def rewind(self) -> _Upload:
+        """Start at the beginning."""
+        self._file.seek(self._start)
+        self._left = self.size
+        return self
+
+    def read(self, size: int = -1, /) -> bytes:
+        """The next bytes. Raises DataError when they cannot be had: that is not the server's fault."""
+        try:
+            data = self._file.read(self._left if size < 0 else min(size, self._left))
+        except OSError as error:
+            raise DataError(f"Cannot read what is to be sent: {_text(error)}", _name(self._file)) from error
+        self._left -= len(data)
+        if not data and self._left:
+            raise DataError(f"It became shorter while it was sent: {self._left} bytes are missing", _name(self._file))
+        return data
+
+
+def _name(file: object) -> str:
+    return str(getattr(file, "name", None) or repr(file))
+
+
+Content = bytes | _Upload | None
+"""The body of a request."""
+
+
+def _once(method: str, url: str, body: Content, headers: dict[str, str], timeout: float) -> _Reply:
     """Send one request. Raises OSError or HTTPException, CommError for a url that is none of HTTP."""
     from urllib.parse import urlsplit
 
@@ -121,9 +159,11 @@ def _once(method: str, url: str, body: bytes | None, headers: dict[str, str], ti
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise CommError("Not a url of http or https with a host", url)
     connection = _connect(parts.scheme, parts.netloc, timeout)
+    connection.blocksize = PIECE
     try:
         try:
-            connection.request(method, _target(parts.path, parts.query), body, headers)
+            content = body.rewind() if isinstance(body, _Upload) else body
+            connection.request(method, _target(parts.path, parts.query), content, headers)
         except (BrokenPipeError, ConnectionResetError):
             if body is None:
                 raise  # else the server may have answered before it read all: see what it says
@@ -142,7 +182,7 @@ def pauses(unit: float) -> Iterator[float]:
 
 
 def _patiently(
-    method: str, url: str, body: bytes | None, headers: dict[str, str], timeout: float, unit: float, insist: bool
+    method: str, url: str, body: Content, headers: dict[str, str], timeout: float, unit: float, insist: bool
 ) -> _Reply:
     """Send a request until the server is not busy (503); with `insist` also until it can be reached."""
     from http.client import HTTPException
@@ -195,20 +235,25 @@ def _get(url: str, headers: dict[str, str], unit: float, insist: bool = True, ti
 def fetch(
     method: str,
     url: str,
-    body: bytes | None = None,
+    body: bytes | BinaryIO | None = None,
     headers: dict[str, str] | None = None,
     timeout: float | None = None,
 ) -> Answer:
     """Send a request and return the `Answer`, of status 200, 201 or 206, with its whole body.
 
-    Parameters: `timeout` is how many seconds the server may be silent (default: TIMEOUT). A busy server (503) is asked
-    again as in reference 8.9; one that cannot be reached is not, and redirects are followed for GET alone.
+    Parameters: `body` bytes, or a file that can seek, which is sent piece by piece from where it stands; `timeout` is
+    how many seconds the server may be silent (default: TIMEOUT). A busy server (503) is asked again as in reference
+    8.9; one that cannot be reached is not, and redirects are followed for GET alone.
     Raises CommError: no connection, time-out, an answer that breaks off or is too large (code None), or another status.
     """
+    headers = headers or {}
     if method == "GET":
-        reply = _get(url, headers or {}, UNIT, insist=False, timeout=timeout)
+        reply = _get(url, headers, UNIT, insist=False, timeout=timeout)
     else:
-        reply = _patiently(method, url, body, headers or {}, timeout or TIMEOUT, UNIT, insist=False)
+        content = body if body is None or isinstance(body, bytes) else _Upload(body)
+        if isinstance(content, _Upload):
+            headers = {**headers, "Content-Length": str(content.size)}
+        reply = _patiently(method, url, content, headers, timeout or TIMEOUT, UNIT, insist=False)
     if reply.status not in (200, 201, 206):
         raise CommError(reply.words(), url, reply.status)
     return Answer(reply.status, reply.response.headers, reply.body(LIMIT))
