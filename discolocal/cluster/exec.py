@@ -11,7 +11,6 @@ programs print is part of the conversation, as on a cluster.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import signal
 import subprocess
@@ -20,6 +19,7 @@ from collections.abc import Callable
 from discolocal.cluster import store
 from discolocal.cluster.launch import Launched, parent_death_signal
 from discolocal.cluster.orders import TaskOrder
+from discolocal.fileutils import cannot_execute
 
 
 class ExecutedWorker(Launched):
@@ -75,7 +75,7 @@ class Exec:
             with contextlib.suppress(OSError):
                 os.unlink(log)
             if isinstance(error, OSError):
-                raise OSError(error.errno, _why(os.path.join(home, job.worker), error)) from error
+                raise OSError(error.errno, cannot_execute(os.path.join(home, job.worker), error)) from error
             raise
         os.close(child_read)
         os.close(child_write)
@@ -92,20 +92,6 @@ class Exec:
 
     def close(self) -> None:
         """There are no spares."""
-
-
-def _why(path: str, error: OSError) -> str:
-    """What to say of a program that cannot be executed: more often than not its first line is the reason."""
-    try:
-        with open(path, "rb") as file:
-            first = file.readline(200).decode("utf-8", "backslashreplace").rstrip("\n")
-    except OSError:
-        return f"{error.strerror}: {path}"
-    if error.errno == errno.ENOENT and first.startswith("#!"):
-        return f"{error.strerror}: the interpreter in the first line of {path}, {first!r}"
-    if error.errno == errno.ENOEXEC:
-        return f"{error.strerror}: {path} is no program; a script needs a first line such as '#!/usr/bin/env python3'"
-    return f"{error.strerror}: {path}"
 
 
 def _beginning(die_with_parent: Callable[[], object] | None) -> Callable[[], None]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from discolocal.cluster import store
 from discolocal.cluster.grouping import DataOutput, Output
@@ -43,12 +43,17 @@ _MAX_AFTER_ERROR = 100 << 10
 
 
 class TaskRun:
-    """One attempt of a task, seen from its node. `home` is the job home on this node."""
+    """One attempt of a task, seen from its node. `home` is the job home on this node.
+
+    When its worker is done, `to_save` may have outputs, (label, location, size). Whoever runs the task has to store
+    them with `saving.save_outputs`, which may take long, and to call `saved` then.
+    """
 
     def __init__(self, order: TaskOrder, home: str, on_event: Callable[[TaskEvent], None]) -> None:
         self.order = order
         self.home = home
         self.end: TaskEnd | None = None
+        self.to_save: list[tuple[int, str, int]] = []
         self._on_event = on_event
         self._parser = FrameParser()
         self._broken = False
@@ -93,7 +98,7 @@ class TaskRun:
     @property
     def deadline(self) -> float | None:
         """When to call `expired` if no more bytes come, in seconds of `time.monotonic`; None for never."""
-        if self.end is not None:
+        if self.end is not None or self.to_save:
             return None
         if self._broken:
             patience = _AFTER_ERROR
@@ -123,7 +128,7 @@ class TaskRun:
         self._heard = True
         self._last = time.monotonic()
         replies = []
-        while self.end is None and not self._broken:
+        while self.end is None and not self._broken and not self.to_save:
             try:
                 frame = self._parser.next()
             except FrameError as error:
@@ -166,17 +171,33 @@ class TaskRun:
         if unsafe is not None:
             self._finish("error", f"invalid_output: {unsafe!r} is outside the job home")
             return
+        if local and self.order.saved_as:
+            self.to_save = local
+            return
         if local:
             try:
                 outputs.append(store.write_index(self.order, self.home, local))
             except OSError as error:
                 self._finish("error", f"The index of the outputs could not be written: {error}")
                 return
+        self._done(outputs)
+
+    def saved(self, outputs: Sequence[Output], failure: str) -> None:
+        """The outputs `to_save` are stored, or could not be: `failure` says why, "" for not at all."""
+        if failure:
+            self._finish("error", f"The outputs could not be saved: {failure}")
+        else:
+            self._done(list(outputs))
+
+    def _done(self, outputs: list[Output]) -> None:
+        """End the task, which has left these outputs on this machine."""
         try:
-            oob.commit(*self._oob)
+            replaced = oob.commit(*self._oob)
         except OSError as error:
             self._finish("error", f"The out-of-band results could not be stored: {error}")
             return
+        if replaced:
+            self._event("MSG", texts.portability("oob-key", _replacing(self.order, replaced)))
         remote = [o for o in reversed(self._session.outputs) if not is_local(o[1])]
         outputs += [DataOutput(label, size, (url,), names.preferred_host(url)) for label, url, size in remote]
         self._finish("done", "", tuple(outputs))
@@ -207,6 +228,10 @@ class TaskRun:
     def _finish(self, kind: str, text: str, outputs: tuple[Output, ...] = (), cause: str = "") -> None:
         if kind != "done":
             oob.discard(*self._oob)
+            if self.to_save:
+                from discolocal.cluster import saving
+
+                saving.forget(self.order)
         self.end = TaskEnd(self.order.key, kind, text, outputs, time.monotonic() - self._started, cause)
         if self._session.pid is None and kind != "killed" and self.order.job.start == "exec":
             # Here the process is known all the same; a master can only kill what has told its pid.
@@ -214,6 +239,16 @@ class TaskRun:
 
     def _event(self, type: str, text: str) -> None:
         self._on_event(TaskEvent(self.order.key, type, text))
+
+
+def _replacing(order: TaskOrder, replaced: list[tuple[str, int]]) -> str:
+    """Tell which out-of-band results of other tasks a task has replaced."""
+    key, owner = replaced[0]
+    more = f" and {len(replaced) - 1} more of its keys" if len(replaced) > 1 else ""
+    return (
+        f"task {order.stage}:{order.taskid} has put the key {key!r}{more} that task {owner} had put before: one of the"
+        " values counts, that of the task which ends last; make keys of the task's own, with Task.taskid in them"
+    )
 
 
 def describe_exit(code: int) -> str:

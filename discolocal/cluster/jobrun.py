@@ -6,6 +6,7 @@ callers wait on it from any thread.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import time
@@ -25,12 +26,15 @@ from discolocal.cluster.transitions import (
     KillAsked,
     Launch,
     Log,
+    Save,
+    Saved,
+    SaveFailed,
     Task,
     TaskDone,
     TaskFailed,
     TaskFatal,
 )
-from discolocal.error import JobError, PortabilityWarning, RemoteTraceback
+from discolocal.error import DiscoError, JobError, PortabilityWarning, RemoteTraceback
 from discolocal.wire import event as texts
 from discolocal.wire.packcheck import JobInfo
 
@@ -53,7 +57,7 @@ class JobRun:
         self.state = state
         self.log = log
         self.timestamp = time.time()
-        self.results: list[list[str]] = []
+        self.results: list[Any] = []
         self.error: JobError | None = None
         self.running: dict[tuple[int, int], str] = {}
         self._changed = threading.Condition()
@@ -89,10 +93,30 @@ class JobRun:
                 work.append(instruction)
             case Log(host, text):
                 self.log.add(host, text)
+            case Save(urls):
+                work += self.feed(self._save(urls))
             case Finish(results):
                 self.results = results
             case Fail():
                 self.error = self._job_error(instruction)
+
+    def _save(self, urls: list[list[str]]) -> Event:
+        """Keep the results under a tag, and delete what attempts that do not count have left."""
+        from discolocal.cluster import saving
+
+        try:
+            results = saving.tag_results(self.order, urls)
+            saving.discard(self.order, urls)
+        except (DiscoError, OSError) as error:
+            return SaveFailed(f"its results could not be saved: {error}")
+        return Saved(results)
+
+    def _forget_saved(self) -> None:
+        """The job has failed: nobody knows of the results that its tasks have saved so far."""
+        from discolocal.cluster import saving
+
+        with contextlib.suppress(OSError):
+            saving.discard(self.order)
 
     def started(self, task: int, run: int, host: str) -> None:
         """Attempt `run` of the task runs on `host` now."""
@@ -110,6 +134,8 @@ class JobRun:
         """When the job is over and its last worker gone, write the events and wake those who wait."""
         if self.state.status != "active" and not self.running and not self._over:
             self._over = True
+            if self.state.saves and self.state.status == "dead":
+                self._forget_saved()
             self._changed.notify_all()
             self.log.close()
             self.state.forget_tasks()
@@ -216,6 +242,7 @@ class JobRun:
         task = launch.task
         grouping = dict(self.state.pipeline)[task.stage]
         inputs = tuple((i.label, i.urls) for i in task.group.inputs)
+        is_last = task.stage == self.state.pipeline[-1][0]
         return TaskOrder(
             self.order,
             task.id,
@@ -225,6 +252,7 @@ class JobRun:
             grouping,
             (task.group.label, task.group.host or ""),
             inputs,
+            f"{self.name}:{task.id}:{task.serial}" if self.state.saves and is_last else "",
         )
 
     def _job_error(self, fail: Fail) -> JobError:

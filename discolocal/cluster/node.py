@@ -3,6 +3,7 @@
     master (thread in the caller's process)
       | socketpair, pickled orders and answers (`link`)
     node process  -- an interpreter and hash seed of its own, one thread, poll loop
+      | a pipe from each child that does what may take long (`helper`)
       | two pipes per worker, Worker Protocol 1.1 (`execution`)
     worker process -- a fork of the node or the program of a job home, in a process group of its own; one task,
                       then killed
@@ -25,16 +26,17 @@ import socket
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from typing import Any
 
-from discolocal.cluster import homes
+from discolocal.cluster import bytecode, homes
 from discolocal.cluster.exec import Exec
 from discolocal.cluster.execution import TaskRun
 from discolocal.cluster.fork import Fork
+from discolocal.cluster.helper import Helper, Outcome
 from discolocal.cluster.launch import Launched, Launcher
 from discolocal.cluster.link import Link, LinkClosed
 from discolocal.cluster.orders import READY, Key, TaskEnd, TaskEvent, TaskOrder, WorkerStarted
-from discolocal.cluster.unpacking import Unpacking
 from discolocal.wire import event as texts
 
 _LOG_TAIL = 1 << 20  # bytes of stray output that are passed on
@@ -67,7 +69,7 @@ class Node:
         self._launchers = launchers
         self._tasks: dict[Key, _Running] = {}
         self._by_fd: dict[int, _Running] = {}
-        self._unpackings: dict[int, Unpacking] = {}
+        self._helpers: dict[int, Helper] = {}
         self._selector = selectors.DefaultSelector()
         self._wakeup, wakeup_write = os.pipe()
         os.set_blocking(self._wakeup, False)
@@ -93,8 +95,8 @@ class Node:
         except LinkClosed:
             pass
         finally:
-            for unpacking in self._unpackings.values():
-                unpacking.kill()
+            for helper in self._helpers.values():
+                helper.kill()
             for running in list(self._tasks.values()):
                 running.worker.kill()
             for launcher in self._launchers.values():
@@ -130,8 +132,8 @@ class Node:
             with contextlib.suppress(BlockingIOError):
                 os.read(self._wakeup, 4096)
             self._reap()
-        elif fd in self._unpackings:
-            self._hear(self._unpackings[fd])
+        elif fd in self._helpers:
+            self._hear(self._helpers[fd])
         else:
             running = self._by_fd.get(fd)
             if running is not None and mask & selectors.EVENT_WRITE:
@@ -144,44 +146,69 @@ class Node:
             case TaskOrder():
                 self._take_order(message)
             case ("kill", key):
-                for unpacking in list(self._unpackings.values()):
-                    if unpacking.order.key == key:
-                        self._forget(unpacking)
-                        unpacking.kill()
-                        self._link.send(TaskEnd(key, "killed", "killed", (), 0.0))
-                running = self._tasks.get(key)
-                if running is not None:
-                    running.run.killed()
-                    self._end(running)
+                self._kill(key)
             case ("pids",):
                 self._link.send(("pids", [pid for launcher in self._launchers.values() for pid in launcher.spares()]))
+
+    def _kill(self, key: Key) -> None:
+        helpers = [helper for helper in self._helpers.values() if helper.order.key == key]
+        for helper in helpers:
+            self._forget(helper)
+            helper.kill()
+        running = self._tasks.get(key)
+        if running is not None:
+            running.run.killed()
+            self._end(running)
+        elif helpers:
+            self._link.send(TaskEnd(key, "killed", "killed", (), 0.0))
 
     def _take_order(self, order: TaskOrder) -> None:
         """Start the task, after its job home has been unpacked, which may take long, in a process of its own."""
         if order.job.start != "exec" or homes.is_ready(order):
             self._start(order)
             return
+        bytecode.load()  # here, so that the next child has it too
+        self._help(
+            order,
+            lambda: homes.prepare(order),
+            lambda said: self._not_started(order, said.failure) if said.failure else self._start(order),
+        )
+
+    def _help(self, order: TaskOrder, work: Callable[[], object], then: Callable[[Outcome], None]) -> None:
+        """Have something done by a process of its own."""
         try:
-            unpacking = Unpacking(order)
+            helper = Helper(order, work, then)
         except OSError as error:
-            self._not_started(order, f"{type(error).__name__}: {error}")
+            then(Outcome(failure=f"{type(error).__name__}: {error}"))
         else:
-            self._unpackings[unpacking.read_fd] = unpacking
-            self._selector.register(unpacking.read_fd, selectors.EVENT_READ)
+            self._helpers[helper.read_fd] = helper
+            self._selector.register(helper.read_fd, selectors.EVENT_READ)
 
-    def _hear(self, unpacking: Unpacking) -> None:
-        failure = unpacking.hear()
-        if failure is None:
-            return
-        self._forget(unpacking)
-        if failure:
-            self._not_started(unpacking.order, failure)
-        else:
-            self._start(unpacking.order)
+    def _hear(self, helper: Helper) -> None:
+        outcome = helper.hear()
+        if outcome is not None:
+            self._forget(helper)
+            helper.then(outcome)
 
-    def _forget(self, unpacking: Unpacking) -> None:
-        del self._unpackings[unpacking.read_fd]
-        self._selector.unregister(unpacking.read_fd)
+    def _forget(self, helper: Helper) -> None:
+        del self._helpers[helper.read_fd]
+        self._selector.unregister(helper.read_fd)
+
+    def _save(self, running: _Running) -> None:
+        """Have the outputs of a task stored that is done. Its worker is ended now: nobody listens to it any more."""
+        from discolocal.cluster import saving  # in the node, so that the next child has it too
+
+        run, worker = running.run, running.worker
+        worker.kill()
+        running.outbox.clear()
+        for fd in {worker.read_fd, worker.write_fd} & self._selector.get_map().keys():
+            self._selector.unregister(fd)
+
+        def then(outcome: Outcome) -> None:
+            run.saved(outcome.value, outcome.failure)
+            self._end(running)
+
+        self._help(run.order, lambda: saving.save_outputs(run.order, run.home, run.to_save), then)
 
     def _not_started(self, order: TaskOrder, why: str) -> None:
         """Whatever it is, the task must get an end."""
@@ -213,6 +240,8 @@ class Node:
             running.outbox += running.run.feed(data)
             if running.run.end is not None:
                 self._end(running)
+            elif running.run.to_save:
+                self._save(running)
             elif running.outbox:
                 self._write(running)
                 # The worker is busy with this answer: time to fork the next one.
@@ -243,11 +272,13 @@ class Node:
 
     def _reap(self) -> None:
         """Look which workers have ended; their last frames may still be in the pipe."""
-        for running in list(self._tasks.values()):
+        for running in [one for one in self._tasks.values() if not one.run.to_save]:
             status = running.worker.poll()
             if status is not None:
                 self._drain(running)
-                if running.run.end is None:
+                if running.run.to_save:
+                    self._save(running)
+                elif running.run.end is None:
                     self._gone(running, status)
                 else:
                     self._end(running)

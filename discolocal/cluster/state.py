@@ -1,8 +1,8 @@
 """A job's state machine: events in, instructions out; no I/O, no processes, no clock.
 
-    Begin, TaskAssigned, TaskDone, TaskFailed, TaskFatal, NodeLost, KillAsked
+    Begin, TaskAssigned, TaskDone, TaskFailed, TaskFatal, NodeLost, Saved, SaveFailed, KillAsked
         -> JobState.handle(event, now) ->
-    [Launch, Cancel, Log, Finish, Fail]
+    [Launch, Cancel, Log, Save, Finish, Fail]
 
 Whoever drives it carries the instructions out and reports back what happened; a test can drive it
 through every order of events. An event that does not fit raises `InvalidTransition` with the
@@ -12,6 +12,7 @@ history of the task. Rules: reference 3.2, 4.1, 4.2.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from discolocal.cluster.grouping import DataOutput, Output, group
 from discolocal.cluster.transitions import (
@@ -25,6 +26,9 @@ from discolocal.cluster.transitions import (
     Launch,
     Log,
     NodeLost,
+    Save,
+    Saved,
+    SaveFailed,
     Task,
     TaskAssigned,
     TaskDone,
@@ -66,7 +70,7 @@ class JobState:
     Parameters: `jobname`; `pipeline` a list of (stage, grouping); `inputs` the job's inputs as
     outputs of the pseudo stage "input", in the order of the job pack; `nodes` the names of the
     cluster's nodes; `max_failures` how many failures of one task are survived (4.2); `now` the time
-    in seconds.
+    in seconds; `saves` whether the results are kept in DDFS.
     """
 
     def __init__(
@@ -77,8 +81,10 @@ class JobState:
         nodes: Sequence[str],
         max_failures: int,
         now: float,
+        saves: bool = False,
     ) -> None:
         self.jobname = jobname
+        self.saves = saves
         self.pipeline = list(pipeline)
         self.nodes = frozenset(nodes)
         self.max_failures = max_failures
@@ -87,6 +93,8 @@ class JobState:
         self.stages: list[_Stage] = []
         self.tasks: dict[int, Task] = {}
         self.inputs: tuple[Output, ...] = tuple(inputs)
+        self._saving = False
+        self._attempts = 0
 
     def handle(self, event: Event, now: float) -> list[Instruction]:
         """Take one event and return what has to be done, in order. Raises InvalidTransition."""
@@ -107,6 +115,12 @@ class JobState:
                 return self._fatal(self._task(task, run, "running", event), text)
             case NodeLost(host, text):
                 return self._node_lost(host, text)
+            case Saved(results):
+                self._end_saving(event)
+                return self._finish(results, now)
+            case SaveFailed(text):
+                self._end_saving(event)
+                return self._end(Fail(text, None, None, 0))
             case KillAsked(text):
                 return self._end(Fail(text, None, None, 0))
 
@@ -151,17 +165,35 @@ class JobState:
                 task = Task(len(self.tasks), name, part)
                 self.tasks[task.id] = task
                 stage.tasks.append(task)
+            for task in reversed(stage.tasks):  # a master hands them to its scheduler last to first (4.3)
+                self._count_attempt(task)
             stage.left = len(stage.tasks)
             if stage.left:
                 out.append(Log("master", texts.stage_scheduled(name, stage.left)))
                 return out + [self._launch(task) for task in stage.tasks]
             out.append(Log("master", texts.stage_finished(name, 0.0)))
             upstream = []
+        if self.stages:
+            results = _urls(self.stages[-1].tasks)
+        else:
+            results = [list(_output_urls(output)) for output in reversed(self.inputs)]
+        if self.saves:
+            self._saving = True
+            return [*out, Save(results)]
+        return out + self._finish(results, now)
+
+    def _finish(self, results: list[Any], now: float) -> list[Instruction]:
         self.status = "ready"
-        out.append(Log("master", texts.job_done(now - self.submitted)))
-        if not self.stages:
-            return [*out, Finish([list(_output_urls(output)) for output in reversed(self.inputs)])]
-        return [*out, Finish(_urls(self.stages[-1].tasks))]
+        return [Log("master", texts.job_done(now - self.submitted)), Finish(results)]
+
+    def _end_saving(self, event: Event) -> None:
+        if not self._saving:
+            raise InvalidTransition(f"{self.jobname}: {event!r} does not fit: nothing is being saved")
+        self._saving = False
+
+    def _count_attempt(self, task: Task) -> None:
+        task.serial = self._attempts
+        self._attempts += 1
 
     def _launch(self, task: Task) -> Launch:
         task.status = "queued"
@@ -203,6 +235,7 @@ class JobState:
             return [log, limit, *self._end(Fail(text, task, host, task.failures))]
         retry = Log("master", texts.retry(task.stage, task.id, host, task.failures, 0))
         task.run += 1
+        self._count_attempt(task)
         return [log, retry, self._launch(task)]
 
     def _fatal(self, task: Task, text: str) -> list[Instruction]:

@@ -89,9 +89,10 @@ def job_run(plan: Plan, site: Site) -> JobRun:
         strict=site.strict,
         start=start,
         timeouts=site.timeouts,
+        nodes=site.nodes,
     )
     stages = [(stage, grouping) for stage, grouping, _ in info.pipeline]
-    state = JobState(name, stages, inputs, site.nodes, site.max_failures, time.time())
+    state = JobState(name, stages, inputs, site.nodes, site.max_failures, time.time(), info.save_results)
     return JobRun(order, info, state, EventLog(os.path.join(os.path.dirname(jobfile), "events")))
 
 
@@ -108,13 +109,25 @@ def vet(pack: bytes) -> tuple[JobInfo, homes.Home]:
     if info.max_cores < 1:
         raise _refused(f"max_cores={info.max_cores}: no task of the job would ever start")
     if info.save_results:
-        raise _refused("save_results: saving results needs DDFS, which a local cluster does not have")
+        _check_saving(info)
     if any(concurrent for _, _, concurrent in info.pipeline):
         raise _refused("concurrent stages are not supported")
     home = homes.read(JobPack.loads(pack).jobhome)
     if info.worker not in home.members:
         raise _refused(f"its worker {info.worker!r} is not in the job home")
     return info, home
+
+
+def _check_saving(info: JobInfo) -> None:
+    """Refuse results that nobody could save."""
+    if not info.save_info.startswith("ddfs"):
+        raise _refused(f"save_info={info.save_info!r}: results are saved to DDFS alone, save_info='ddfs'")
+    from discolocal.cluster import saving
+
+    try:
+        saving.check_name(info.prefix)
+    except DiscoError as error:
+        raise _refused(f"save_results: {error}") from None
 
 
 def _start(worker: str, site: Site) -> str:

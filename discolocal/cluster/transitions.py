@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from discolocal.cluster.grouping import Group, Output
 
@@ -10,13 +10,14 @@ from discolocal.cluster.grouping import Group, Output
 class Task:
     """One task of the job: its group, its attempts and, once done, its outputs."""
 
-    __slots__ = ("avoid", "failures", "group", "history", "host", "id", "outputs", "run", "stage", "status")
+    __slots__ = ("avoid", "failures", "group", "history", "host", "id", "outputs", "run", "serial", "stage", "status")
 
     def __init__(self, id: int, stage: str, group: Group) -> None:
         self.id = id
         self.stage = stage
         self.group = group
         self.run = 0
+        self.serial = 0  # the number of this attempt among all of the job, as a master counts them
         self.failures = 0
         self.status = "queued"
         self.host: str | None = None
@@ -73,13 +74,25 @@ class NodeLost(NamedTuple):
     text: str
 
 
+class Saved(NamedTuple):
+    """The outputs of the last stage are in DDFS; `results` is what the job has instead of them."""
+
+    results: list[Any]
+
+
+class SaveFailed(NamedTuple):
+    """The outputs of the last stage could not be kept in DDFS."""
+
+    text: str
+
+
 class KillAsked(NamedTuple):
     """Somebody wants the job to end now."""
 
     text: str
 
 
-Event = Begin | TaskAssigned | TaskDone | TaskFailed | TaskFatal | NodeLost | KillAsked
+Event = Begin | TaskAssigned | TaskDone | TaskFailed | TaskFatal | NodeLost | Saved | SaveFailed | KillAsked
 
 
 class Launch(NamedTuple):
@@ -106,10 +119,16 @@ class Log(NamedTuple):
     text: str
 
 
-class Finish(NamedTuple):
-    """The job is done; `results` are the url lists of the last stage's outputs (3.2)."""
+class Save(NamedTuple):
+    """Keep the outputs of the last stage, given as url lists, under a tag; then say `Saved` or `SaveFailed`."""
 
-    results: list[list[str]]
+    urls: list[list[str]]
+
+
+class Finish(NamedTuple):
+    """The job is done; `results` are the url lists of the last stage's outputs, or the url of their tag (3.2)."""
+
+    results: list[Any]
 
 
 class Fail(NamedTuple):
@@ -121,4 +140,4 @@ class Fail(NamedTuple):
     failures: int
 
 
-Instruction = Launch | Cancel | Log | Finish | Fail
+Instruction = Launch | Cancel | Log | Save | Finish | Fail

@@ -24,7 +24,7 @@ Source = tuple[Any, "int | None", str]
 #: Clusters of this machine add theirs, so that results are read without a server.
 data_roots: list[str] = []
 
-_BUILT_IN = {"": "file", "file": "file", "raw": "raw", "http": "http", "https": "http", "disco": "disco", "dir": "dir"}
+_BUILT_IN = {"": "file", "https": "http"} | {name: name for name in ("file", "raw", "http", "disco", "dir", "tag")}
 
 
 def scheme_of(url: str) -> str:
@@ -34,14 +34,10 @@ def scheme_of(url: str) -> str:
 
 
 def import_scheme(url: str, task: Task | None = None) -> ModuleType:
-    """The module that reads `url`. Raises ImportError for a scheme nobody knows, DiscoError for ``tag://``."""
+    """The module that reads `url`. Raises ImportError for a scheme nobody knows."""
     import importlib
 
     scheme = scheme_of(url)
-    if scheme == "tag":
-        from discolocal.error import DiscoError
-
-        raise DiscoError(f"Cannot read {url}: tags need DDFS, which a local cluster does not have")
     if scheme in _BUILT_IN:
         return importlib.import_module(f"discolocal.schemes.scheme_{_BUILT_IN[scheme]}")
     return _foreign(scheme, url, task)
@@ -64,8 +60,8 @@ def _foreign(scheme: str, url: str, task: Task | None) -> ModuleType:
     name = f"discolocal.schemes.scheme_{scheme}"
     if name not in sys.modules and importlib.util.find_spec(name) is None:
         raise ImportError(
-            f"Cannot read {url[:200]}: no module for the scheme {scheme!r}; known are file, raw, http, disco and dir,"
-            f" or put discolocal/schemes/scheme_{scheme}.py into required_files"
+            f"Cannot read {url[:200]}: no module for the scheme {scheme!r}; known are file, raw, http, disco, dir and"
+            f" tag, or put discolocal/schemes/scheme_{scheme}.py into required_files"
         )
     return importlib.import_module(name)
 

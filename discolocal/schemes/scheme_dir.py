@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from discolocal.error import DataError
+from discolocal.error import DataError, DiscoError
 from discolocal.fileutils import read_at_most
 from discolocal.schemes import open_url, scheme_disco, scheme_of
 from discolocal.schemes.scheme_file import open_local
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 _OF_CLUSTERS = ("disco", "dir", "http", "https", "raw")  # schemes of data that is the same wherever it is read
 
 
-def read_index(url: str, task: Task | None = None) -> list[index.Line]:
-    """The lines of the index behind a ``dir://`` url.
+def read_index(url: str, task: Task | None = None, proxy: str | None = None) -> list[index.Line]:
+    """The lines of the index behind a ``dir://`` url, which a node gives through `proxy` if there is one.
 
     Raises DataError when it is missing, damaged or too large, and when it comes from another machine and lists what is
     no data of a cluster: files of this machine are nothing that somebody else may name.
     """
     path = scheme_disco.find_local(url, task)
     if path is None:
-        file, _size, _url = scheme_disco.open_remote(url, task, None)
+        file, _size, _url = scheme_disco.open_remote(url, task, None, proxy)
     else:
         file, _size, _url = open_local(path, url, None)
     with file:
@@ -54,7 +54,8 @@ def check_size(line: index.Line, task: Task | None = None) -> None:
 class Outputs:
     """The records of all outputs of an index, one file after the other."""
 
-    def __init__(self, lines: list[index.Line], task: Task | None, encoding: str | None) -> None:
+    def __init__(self, url: str, lines: list[index.Line], task: Task | None, encoding: str | None) -> None:
+        self._url = url
         self._lines = lines
         self._task = task
         self._encoding = encoding
@@ -64,6 +65,14 @@ class Outputs:
             file, _size, _url = open_url(line.url, self._task, encoding=self._encoding)
             with file:
                 yield from file
+
+    def read(self, size: int = -1) -> bytes:
+        """Raises DiscoError: readers that want bytes, such as `chain_reader`, take one file after the other."""
+        raise DiscoError(
+            f"{self._url} is an index of files and has no bytes of its own for a reader such as chain_reader: open"
+            " each file that discolocal.util.parse_dir(url, label) lists, for example by worker.input(task, open=...)"
+            " with an `open` that does so; worker.input(task) alone gives the lines of all files"
+        )
 
     def close(self) -> None:
         """Nothing stays open between two files."""
@@ -75,7 +84,7 @@ def open_source(url: str, task: Task | None, encoding: str | None) -> Source:
     if task is not None and task.grouping in ("split", "group_label", "group_node_label"):
         lines = [line for line in lines if line.label == task.group_label]
     size = sum(line.size for line in lines) if all(line.size >= 0 for line in lines) else None
-    return Outputs(lines, task, encoding), size, url
+    return Outputs(url, lines, task, encoding), size, url
 
 
 def input_stream(stream: Any, size: int | None, url: str, params: object) -> Source:

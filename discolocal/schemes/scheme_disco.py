@@ -1,4 +1,4 @@
-"""``disco://`` urls: files that tasks have written (reference 2.8).
+"""``disco://`` urls: files that tasks have written, and blobs of DDFS (reference 2.8, 7.1).
 
 They are read from disk where their node keeps them; only files of other machines are fetched by HTTP.
 """
@@ -35,7 +35,7 @@ def find_local(url: str, task: Task | None) -> str | None:
     nothing: a local cluster has a node1, and so have others.
     """
     if url.partition("://")[2].partition("/")[2].startswith("ddfs/"):
-        return None  # a blob, not a file of a job
+        return _find_blob(url, task)
     try:
         relative = names.local_path(url)
     except DiscoError as error:
@@ -52,16 +52,46 @@ def find_local(url: str, task: Task | None) -> str | None:
     return None
 
 
-def http_url(url: str, task: Task | None) -> str:
+def _find_blob(url: str, task: Task | None) -> str | None:
+    """The path of a blob or tag, None when it is on another machine.
+
+    One that was deleted, or whose volume is gone, says nothing about where it was; see `_path_of_namesake`.
+    """
+    try:
+        relative = names.ddfs_path(url)
+    except DiscoError:
+        return None  # of another form than here: whoever has it may know it
+    places = [os.path.join(ddfs_of(root), relative) for root in reversed(schemes.data_roots)]
+    if task is not None and task.ddfs_data:
+        host, _, path = relative.partition("/")
+        # Clusters of this machine keep the directories of all their nodes in one, a node of a real one has its own.
+        own = relative if task.local else path if host == task.host else ""
+        places += [os.path.join(task.ddfs_data, own)] if own else []
+    return next(filter(os.path.exists, places), None)
+
+
+def ddfs_of(root: str) -> str:
+    """The directory of DDFS of a cluster of this machine whose jobs have their files in `root`, one of `data_roots`."""
+    return os.path.join(os.path.dirname(root), "ddfs")
+
+
+def http_url(url: str, task: Task | None, proxy: str | None = None) -> str:
     """The url at which the node of a ``disco://`` or ``dir://`` url serves the file.
 
-    The port is the url's, else that of the task's cluster, else `default_port()`. With DISCO_PROXY in the environment
-    it is asked for through that node or master.
+    The port is the url's, else that of the task's cluster, else `default_port()`. With `proxy`, or DISCO_PROXY in the
+    environment, it is asked for through that node or master.
     """
     host, _, path = url.partition("://")[2].partition("/")
     port = task.disco_port if task is not None else default_port()
     netloc = host if _has_port(host) else f"{host}:{port}"
-    return proxied(f"http://{netloc}/{path}", "GET", os.environ.get("DISCO_PROXY", ""))
+    return proxied(f"http://{netloc}/{path}", "GET", proxy or os.environ.get("DISCO_PROXY", ""))
+
+
+def through(url: str, proxy: str) -> str:
+    """The url at which `proxy` gives the file behind a ``disco://`` url; any other, or of a file here, as it is."""
+    if schemes.scheme_of(url) != "disco" or find_local(url, None) is not None:
+        return url
+    return http_url(url, None, proxy)
 
 
 def _has_port(netloc: str) -> bool:
@@ -86,11 +116,11 @@ def open_source(url: str, task: Task | None, encoding: str | None) -> Source:
     return open_remote(url, task, encoding) if path is None else open_local(path, url, encoding)
 
 
-def open_remote(url: str, task: Task | None, encoding: str | None) -> Source:
-    """Open the file at its node, by HTTP; see `schemes.open_url`."""
+def open_remote(url: str, task: Task | None, encoding: str | None, proxy: str | None = None) -> Source:
+    """Open the file at its node, by HTTP, through `proxy` if there is one; see `schemes.open_url`."""
     from discolocal.schemes import scheme_http
 
-    place = http_url(url, task)
+    place = http_url(url, task, proxy)
     path = _path_of_namesake(url)
     if path is not None and not _is_known(place):
         raise DataError(f"No such file ({path}), and no other host of this name", url)
@@ -108,9 +138,12 @@ def _path_of_namesake(url: str) -> str | None:
 
     Most likely it was there, and its job was purged.
     """
-    _, _, found = url.partition("://")[2].partition("/disco/")
+    host, _, path = url.partition("://")[2].partition("/")
+    kind, _, found = path.partition("/")
     for root in schemes.data_roots:
-        if found and os.path.isdir(os.path.join(root, found.partition("/")[0])):
+        if kind == "ddfs" and os.path.isdir(os.path.join(ddfs_of(root), host)):
+            return os.path.join(ddfs_of(root), host, found)
+        if kind == "disco" and found and os.path.isdir(os.path.join(root, found.partition("/")[0])):
             return os.path.join(root, found)
     return None
 

@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 
 
 def open_source(url: str, task: Task | None, encoding: str | None) -> Source:
-    """Open the text of the url; see `schemes.open_url`."""
+    """Open the text of the url; see `schemes.open_url`. Its lines are text without an `encoding`, too, as in Disco."""
     text = url.partition("://")[2]
+    encoding = encoding or "utf-8"
     try:
-        data = text.encode(encoding or "utf-8", "surrogateescape")
+        data = text.encode(encoding, "surrogateescape")
     except UnicodeEncodeError:
         # The text has characters that the job's codec lacks: keep the text, whatever the bytes.
         encoding = "utf-8"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from discolocal.error import DiscoError
 from discolocal.schemes import scheme_of
 from discolocal.worker import client
+from discolocal.worker.expanding import expand_inputs
 from discolocal.worker.serving import short_repr
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def stage_dict(worker: Worker, job: Any, jobargs: dict[str, Any], has_map: bool 
             "the job has neither map nor reduce: a master accepts it and returns its inputs as the results; give one",
         )
     wanted = partitions(item("partitions"))
-    inputs = client.expand_inputs(item("input"), keep_dirs=not has_map)
+    inputs = expand_inputs(item("input"), not has_map, lambda _tag: job.disco.ddfs)
     return {
         "input": inputs,
         "worker": worker.bin,

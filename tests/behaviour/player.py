@@ -2,7 +2,8 @@
 """Plays the worker's side of a recorded conversation. It travels in job packs of the tests and needs Python alone.
 
 `script.json` beside it holds, by task, by group or by the order of starts, the rows of each attempt: [seconds, kind,
-text]. What is heard is written to `heard-<key>-<attempt>`, the surroundings to `place-<key>-<attempt>`.
+text]; `writes` says whether the outputs that are named are to be there. What is heard is written to
+`heard-<key>-<attempt>`, the surroundings to `place-<key>-<attempt>`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,14 @@ def main() -> None:
     with open("script.json") as file:
         script = json.load(file)
     Player(script).play()
+
+
+def write_output(location: str, size: int) -> None:
+    """Make the file of an output, of the size that is said."""
+    if "://" not in location:
+        os.makedirs(os.path.dirname(location), exist_ok=True)
+        with open(location, "w") as file:
+            file.write("x" * size)
 
 
 class Player:
@@ -45,6 +54,8 @@ class Player:
             if when - now > 0.25 and kind != "M>W":
                 time.sleep((when - now) * self.script["speed"])
             now = when
+            if self.script["writes"] and text.startswith("OUTPUT"):
+                write_output(*json.loads(text.split(" ", 2)[2])[1:])
             if kind in ("W>M", "stdout"):
                 self.say(text, 1 if kind == "stdout" else 2)
             elif kind == "M>W" and text != "EOF":

@@ -25,13 +25,11 @@ SPEED = 0.03
 """How long a scripted worker waits, as a part of the recorded time; shorter than the cluster's own patience below."""
 
 FLOOD = "here nobody is killed for many messages: the job goes on, and warns"
-SAVED = "there is no DDFS to save results in: the pack is refused"
 DIFFERENT = {
     "flood10": FLOOD,
     "flood_nowait": FLOOD,
     "flood_wait": FLOOD,
-    "save_results": SAVED,
-    "save_missing": SAVED,
+    "save_missing": "the master's program fails at a missing file; here the failure says what is missing",
     "concurrent": "concurrent stages are not supported: the pack is refused",
     "out_dotdot": "a file outside the job home is no output: the task fails",
     "msg_unicode": "the worker was driven by hand after two messages, in a way that the recording does not show",
@@ -131,6 +129,7 @@ class Recording:
             "beginning": [row[2] for row in self.workers[0] if row[1] == "W>M"][:2] if self.workers else [],
             "speed": 0.35 if self.case == "flood9" else SPEED,  # a second must pass between its bursts
             "attempts": self.attempts,
+            "writes": self.case == "save_results",
         }
         home = io.BytesIO()
         with zipfile.ZipFile(home, "w") as archive:
@@ -221,6 +220,11 @@ def plain(text: str) -> str:
         text = re.sub(pattern, to, text)
     # A master breaks long terms into lines.
     return re.sub(r"\s+", "", text) if "Invalid message body" in text else text
+
+
+def plain_urls(urls: list[str] | str) -> list[str] | str:
+    """A result: the urls of an output, or that of a tag."""
+    return plain(urls) if isinstance(urls, str) else list(map(plain, urls))
 
 
 def plain_reply(line: str) -> str:
@@ -330,7 +334,7 @@ def test_a_recorded_job_has_the_same_course(golden: Path, run: Start, case: str)
     assert (course.error is None) == (recording.status == "ready"), course.error
     same_replies(course, recording, upto)
     same_events(course.events, recording.events, upto, recording.by)
-    ours, theirs = ([list(map(plain, urls)) for urls in found] for found in (course.urls, recording.results))
+    ours, theirs = ([plain_urls(urls) for urls in found] for found in (course.urls, recording.results))
     assert ours == theirs
     counts = [row[:5] for row in course.cluster.jobinfo(course.name)["pipeline"]]
     assert counts == [row[:5] for row in recording.info["pipeline"]]
@@ -363,20 +367,34 @@ def test_a_flood_of_messages_warns(golden: Path, run: Start, case: str) -> None:
     assert answered == ['OK 4 "ok"'] * sum(name == "OK" for name, _ in _replies(recording.workers[0]))
 
 
-@pytest.mark.parametrize("case", [case for case, why in DIFFERENT.items() if why is SAVED])
-def test_jobs_that_save_their_results_are_refused(golden: Path, run: Start, case: str) -> None:
-    recording = recording_of(golden, case)
-    with pytest.raises(DiscoError, match="saving results needs DDFS"):
-        run(recording)
-    # The same job without that runs, and its results stay where they are.
+def test_an_output_that_is_not_there_cannot_be_saved(golden: Path, run: Start) -> None:
+    recording = recording_of(golden, "save_missing")
+    course = run(recording, max_failures=recording.failures - 1)
+    same_replies(course, recording, recording.failures)
+    why = "The outputs could not be saved: [Errno 2] No such file or directory"
+    assert course.error is not None and why in str(course.error)
+    ours, theirs = (attempts_of(events)["map:0"] for events in (course.events, recording.events))
+    for our, their in zip(ours, theirs[: recording.failures], strict=True):
+        assert our[0] == their[0] and our[0][1].startswith("DONE: [map:0]")
+        assert their[1:3] == [
+            ("localhost", "WARNING: [map:0] error:badarg"),
+            ("master", "WARNING: [map:0] Worker died without output"),
+        ]
+        assert our[1][0] == "master" and our[1][1].startswith(f"WARNING: [map:0] {why}")
+    # The same job without that runs: nobody looks whether its outputs are there.
     course = run(recording, save_results=False)
+    assert course.error is None and [urls[0][:6] for urls in course.urls] == ["dir://"]
+
+
+def test_the_outputs_of_a_task_are_saved_in_their_order(golden: Path, run: Start) -> None:
+    recording = recording_of(golden, "save_results")
+    course = run(recording)
     assert course.error is None
-    same_replies(course, recording, 1)
-    tasks = len({task["taskid"] for task in recording.tasks})
-    assert len([urls for urls in course.urls if urls[0].startswith("dir://")]) == tasks
-    if case == "save_results":
-        same_events(course.events, recording.events)
-        assert [urls for urls in course.urls if urls[0].startswith("http")] == [["http://localhost:9/remote"]] * tasks
+    found = [plain(url.partition("$")[0]) for (url,) in course.cluster.ddfs.urls(course.urls[0])]
+    listing = (golden / "ddfs" / "find.txt").read_text().splitlines()
+    blobs = [line.split("/")[-1].partition("$")[0] for line in listing if "/blob/" in line and recording.name in line]
+    first, second = (f"disco://localhost/ddfs/vol0/blob/HH/{plain(name)}" for name in sorted(blobs))
+    assert found == [first, "http://localhost:9/remote", second, "http://localhost:9/remote"]
 
 
 def test_concurrent_stages_are_refused(golden: Path, run: Start) -> None:

@@ -23,6 +23,9 @@ from discolocal.cluster.transitions import (
     Launch,
     Log,
     NodeLost,
+    Save,
+    Saved,
+    SaveFailed,
     TaskAssigned,
     TaskDone,
     TaskFailed,
@@ -177,6 +180,56 @@ def test_tasks_go_where_their_input_is() -> None:
     state = JobState(NAME, [("map", "split")], inputs, NODES, 2, 0.0)
     wishes = [item.host or item.near for item in state.handle(Begin(), 0.0) if isinstance(item, Launch)]
     assert wishes == [None, None, "node2"]
+
+
+def saving() -> tuple[JobState, list[Instruction]]:
+    """A job of two tasks that saves its results, with what it wants when the second one is done."""
+    state = JobState(NAME, [("map", "split")], [raw(0), raw(1)], NODES, 2, 0.0, saves=True)
+    begun = state.handle(Begin(), 0)
+    serials = {item.task.id: item.task.serial for item in begun if isinstance(item, Launch)}
+    assert serials == {0: 1, 1: 0}  # a master starts to count with the last task
+    for task in (1, 0):
+        state.handle(TaskAssigned(task, 0, "node1"), 1)
+    state.handle(TaskDone(1, 0, (DataOutput(0, 1, ("disco://node1/1", "disco://node2/1"), "node1"),)), 2)
+    return state, state.handle(TaskDone(0, 0, (DataOutput(0, 1, ("disco://node2/0",), "node2"),)), 3)
+
+
+def test_results_are_saved_before_a_job_is_done() -> None:
+    state, out = saving()
+    assert out[-1] == Save([["disco://node2/0"], ["disco://node1/1", "disco://node2/1"]])
+    assert state.status == "active" and not any("READY" in text for text in logs(out))
+    done = state.handle(Saved(["tag://x"]), 4)
+    assert logs(done) == ["READY: Job done in 0:00:04.000"] and done[-1] == Finish(["tag://x"])
+    assert state.status == "ready"
+
+
+def test_a_job_whose_results_cannot_be_saved_has_failed() -> None:
+    state, _ = saving()
+    out = state.handle(SaveFailed("no space"), 4)
+    assert [type(item) for item in out] == [Log, Fail] and out[-1] == Fail("no space", None, None, 0)
+    assert logs(out) == ["WARN: Job killed"] and state.status == "dead"
+
+
+def test_a_job_that_is_killed_while_it_saves_stays_dead() -> None:
+    state, _ = saving()
+    state.handle(KillAsked("killed"), 4)
+    assert state.status == "dead" and state.handle(Saved(["tag://x"]), 5) == []
+
+
+def test_nobody_saves_unasked() -> None:
+    for event in (Saved([]), SaveFailed("x")):
+        state = state_of()
+        state.handle(Begin(), 0)
+        with pytest.raises(InvalidTransition, match="nothing is being saved"):
+            state.handle(event, 1)
+
+
+def test_an_attempt_after_a_failure_has_the_next_number() -> None:
+    state = state_of()
+    (first, *_) = [item.task for item in state.handle(Begin(), 0) if isinstance(item, Launch)]
+    state.handle(TaskAssigned(first.id, 0, "node1"), 1)
+    state.handle(TaskFailed(first.id, 0, "x"), 2)
+    assert first.serial == 2
 
 
 # All stories
