@@ -60,6 +60,14 @@ def sorted_file(path: Path) -> None:
     _report(path.read_bytes(), begin)
 
 
+def content(pieces: Iterable[bytes]) -> None:
+    """Report what was stored, read back piece by piece."""
+    from time import perf_counter
+
+    begin = perf_counter()
+    _report(b"".join(pieces), begin)
+
+
 def _runs(stream: Iterable[Record]) -> list[list[Record]]:
     """The stream cut wherever a key is smaller than the one before it."""
     runs: list[list[Record]] = []

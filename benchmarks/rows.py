@@ -15,8 +15,17 @@ QUICK_MEMORY_SIZES = (1, 2, 4, 8)
 MEMORY_LIMIT = 150.0
 FLAT = 1.15  # peak at the largest size by the peak at the one before
 LINEAR = 1.2  # the same for seconds per MB
-PEERS = ("pool", "gnu sort", "loky", "dask", "mrjob")  # the columns
-NEEDS = {"gnu sort": "sort", "loky": "loky", "dask": "dask", "mrjob": "mrjob", OURS: "discolocal"}
+PEERS = ("pool", "gnu sort", "gzip", "cp", "cat", "loky", "dask", "mrjob")  # the columns
+NEEDS = {
+    "gnu sort": "sort",
+    "gzip": "gzip",
+    "cp": "cp",
+    "cat": "cat",
+    "loky": "loky",
+    "dask": "dask",
+    "mrjob": "mrjob",
+    OURS: "discolocal",
+}
 
 
 class Script(NamedTuple):
@@ -113,6 +122,22 @@ def home() -> list[Row]:
     return [Row("home", "zip a job home, warm", scripts("home"), small, small, Goal(limit=0.005, sized=False))]
 
 
+def push() -> list[Row]:
+    """100 MB of text into a tag, as it is."""
+    return [Row("push", "push, {}", scripts("push", "cp"), Want("text", 100), Want("text", 2), Goal(peer="cp"))]
+
+
+def chunk() -> list[Row]:
+    """100 MB of text into a tag, as records."""
+    return [Row("chunk", "chunk, {}", scripts("chunk", "gzip"), Want("text", 100), Want("text", 2), Goal(peer="gzip"))]
+
+
+def external() -> list[Row]:
+    """1.34 million words, one by one, through a program and back: 200,000 a second."""
+    goal = Goal(limit=6.7, peer="cat", factor=3.0)
+    return [Row("external", "external map, {}", scripts("external", "cat"), Want("text", 10), Want("text", 1), goal)]
+
+
 WORKLOADS: dict[str, Callable[[], list[Row]]] = {
     "cold": cold,
     "warm": warm,
@@ -122,6 +147,9 @@ WORKLOADS: dict[str, Callable[[], list[Row]]] = {
     "tasks": tasks,
     "exec": executed,
     "home": home,
+    "push": push,
+    "chunk": chunk,
+    "external": external,
 }
 MEMORY = "memory"
 NAMES = (*WORKLOADS, MEMORY)
