@@ -70,6 +70,27 @@ def test_a_program_with_the_variable_alone(python: Run, tmp_path: Path) -> None:
     assert not os.path.exists(root)
 
 
+def test_the_variable_counts_more_than_what_a_script_names(python: Run) -> None:
+    program = (
+        "from discolocal.compat import install_as_disco\ninstall_as_disco()\n"
+        "from disco.core import Disco, Job\n"
+        "masters = [Disco('disco://discomaster'), Job(master='http://host:8989').disco, Disco(), Job().disco]\n"
+        "print(len(set(map(id, masters))), masters[0].master == 'local://' + masters[0].root)\n"
+    )
+    done = python(program, DISCO_MASTER="local://")
+    assert (done.returncode, done.stdout) == (0, "1 True\n"), done.stderr
+    done = python(program.replace("(Disco", "("), DISCO_MASTER="http://other:1")
+    assert done.returncode == 1 and "'Disco' object has no attribute 'root'" in done.stderr
+
+
+def test_the_master_of_a_cluster_is_what_its_tasks_call_it(local: None) -> None:
+    def name(line: str, params: Any) -> Any:
+        return [(this_master(), 1)]  # type: ignore[name-defined]  # noqa: F821
+
+    with LocalCluster(nodes=1, start="inline") as cluster:
+        assert list(cluster.run(Job(), input=["raw://a"], map=name)) == [(cluster.master, 1)]
+
+
 # Settings
 
 

@@ -3,36 +3,53 @@
 from __future__ import annotations
 
 import importlib
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.compat.conftest import Run
+from tests.compat.conftest import Run, printed
 
 MODULES = [
-    "core", "error", "func", "job", "node.worker", "schemes.scheme_http", "settings", "task", "util", "worker",
+    "core", "ddfs", "error", "func", "job", "node.worker", "schemes.scheme_http", "settings", "task", "util", "worker",
     "worker.classic.func", "worker.classic.worker", "worker.task_io",
 ]  # fmt: skip
 
+RECORDS = [
+    ("map_line_reader", "map_reader=None"),
+    ("netstr_reader", "chain_reader"),
+    ("netstr_writer", "plain_output_stream"),
+    ("object_reader", "default streams"),
+    ("object_writer", "default streams"),
+]
 OLD = [
     ("core", "Params", "discolocal.worker"),
     ("core", "classic_iterator", "result_iterator"),
     ("util", "msg", "print"),
     ("util", "err", "DiscoError"),
     ("util", "data_err", "DataError"),
-    *(
-        (module, name, today)
-        for module in ("func", "worker.classic.func")
-        for name, today in (
-            ("map_line_reader", "map_reader=None"),
-            ("netstr_reader", "chain_reader"),
-            ("netstr_writer", "plain_output_stream"),
-            ("object_reader", "default streams"),
-            ("object_writer", "default streams"),
-        )
-    ),
+    ("util", "urllist", "inputexpand"),
+    ("core", "JobDict", "Job.pack"),
+    ("core", "JobException", "JobError"),
+    ("node.worker", "msg", "print"),
+    ("node.worker", "err", "DiscoError"),
+    ("node.worker", "data_err", "DataError"),
+    ("worker.classic.worker", "ClassicFile", "StreamCombiner"),
+    ("worker.task_io", "ClassicFile", "StreamCombiner"),
+    ("worker.classic.func", "unix_sort", "unix_sort of discolocal.util"),
+    ("worker.classic.func", "disk_sort", "disk_sort of discolocal.util"),
+    *(("worker.classic.func", name, today) for name, today in RECORDS),
+    *(("func", f"{stage}_input_stream", "task_input_stream") for stage in ("map", "reduce")),
+    *(("func", f"{stage}_output_stream", "task_output_stream") for stage in ("map", "reduce")),
+]
+MOVED = [
+    "discolocal.node.worker",
+    "discolocal.node.external",
+    "discolocal.netstring",
+    "discolocal.modutil",
+    "discolocal.worker.classic.modutil",
 ]
 
 
@@ -45,6 +62,53 @@ def test_an_old_name_says_what_it_is_called_today(module: str, name: str, today:
     assert [Path(one.filename).name for one in told] == ["test_names.py"]
     with pytest.raises(AttributeError, match="has no attribute 'no_such_name'"):
         home.no_such_name  # noqa: B018
+
+
+@pytest.mark.parametrize("name", MOVED)
+def test_an_old_module_has_all_that_the_one_of_today_has(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    with pytest.warns(DeprecationWarning, match=f"{name} is an old name: use discolocal.worker") as told:
+        old = importlib.import_module(name)
+    today = importlib.import_module(str(told[0].message).rpartition(" ")[2])
+    assert old.__all__ == today.__all__
+    changed = {"discolocal.node.worker": {"this_partition"}}.get(name, set())
+    assert {one for one in old.__all__ if getattr(old, one) is not getattr(today, one)} == changed
+
+
+def test_everything_from_func() -> None:
+    space: dict[str, Any] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        exec("from discolocal.func import *", space)
+    from discolocal import util
+    from discolocal.worker.classic import func
+
+    assert set(func.__all__) <= set(space) and space["unix_sort"] is util.unix_sort
+    assert list(space["map_line_reader"](["a\n"], None, "u")) == ["a"]
+    assert {name for name, _ in RECORDS} <= set(space)
+
+
+STARRED = """
+from disco.core import Disco, result_iterator
+from disco.func import *
+from disco.node.worker import Task, get, put, this_name
+from disco.worker.classic.worker import Task as same
+
+def fun(line, params):
+    put("of-" + line, Task.jobname)
+    return [(line, same.jobname == this_name() == Task.jobname)]
+
+job = Disco("http://h:1").new_job(name="star", input=["raw://a", "raw://b"], map_reader=map_line_reader, map=fun)
+print(sorted(result_iterator(job.wait())), job.oob_get("of-b") == job.name.encode())
+"""
+
+
+def test_a_script_that_imports_everything(script: Run, start: str) -> None:
+    done = script(STARRED, options=("--start", start))
+    assert (done.returncode, done.stdout) == (0, "[('a', True), ('b', True)] True\n"), done.stderr
+    told = [line for line in done.stderr.splitlines() if "DeprecationWarning" in line]
+    assert len(told) == 2 and "node.worker is an old name" in told[0]
+    assert "program.py:11" in told[1] and "map_line_reader is of Disco before 0.4: use map_reader=None" in told[1]
 
 
 def test_core_has_the_names_that_real_scripts_take_from_it() -> None:
@@ -165,3 +229,58 @@ def cluster_home() -> tuple[list[str], dict[str, str]]:
 
     pack = Job(map=lambda line, params: []).pack(input=["raw://a"])
     return zipfile.ZipFile(io.BytesIO(pack.jobhome)).namelist(), pack.jobenvs
+
+
+TEXTS = """
+import sys
+from disco.compat import bytes_to_str, str_to_bytes
+from disco.core import Job, result_iterator
+
+def map(line, params):
+    from disco.compat import bytes_of_int, int_of_byte, pickle_dumps, pickle_loads, urlencode
+    word = bytes_to_str(str_to_bytes(bytes_to_str(line.strip())))
+    yield word, pickle_loads(pickle_dumps((bytes_of_int(int_of_byte(b"!"[0])), urlencode({"a": word}))))
+
+job = Job().run(input=["raw://gr\\u00fcn"], map=map)
+print(list(result_iterator(job.wait())))
+"""
+
+
+def test_the_module_of_both_pythons_is_there_on_the_client_and_in_tasks(script: Run, start: str) -> None:
+    assert printed(script(TEXTS, options=("--start", start, "--era", "0.5"))) == [
+        ("grün", (b"!", "a=gr%C3%BCn")),
+    ]
+
+
+def test_every_name_of_that_module_is_in_compat() -> None:
+    """Disco's own list of what it needs of both Pythons, but for the command line of its sort."""
+    import discolocal.compat as compat
+    from discolocal.worker.old import texts
+
+    names = {
+        "basestring", "bytes_of_int", "int_of_byte", "str_to_bytes", "bytes_to_str", "force_utf8", "force_ascii",
+        "StringIO", "BytesIO", "file", "pickle_loads", "pickle_dumps", "pickle_load", "pickle_dump", "UnpicklingError",
+        "socket_server", "urlencode", "httplib", "http_server", "zip_longest", "integer_types",
+    }  # fmt: skip
+    assert names == texts.NAMES
+    for name in names:
+        assert getattr(compat, name) is getattr(texts, name)
+    assert compat.httplib.HTTPConnection and compat.force_utf8("ü") == compat.force_ascii("ü") == "ü"
+    with pytest.raises(AttributeError, match=r"discolocal\.compat.*'sort_cmd'"):
+        _ = compat.sort_cmd
+    with pytest.raises(UnicodeDecodeError):
+        compat.bytes_to_str(b"\xff")
+
+
+UNKNOWN = """
+from disco.core import Job, result_iterator
+job = Job().run(input=["raw://a"], map=lambda line, params: [(line, "")], partitons=3)
+print(list(result_iterator(job.wait())))
+"""
+
+
+def test_an_argument_that_disco_ignores_is_told_of(script: Run) -> None:
+    done = script(UNKNOWN, options=("--start", "inline"))
+    assert printed(done) == [("a", "")]
+    assert "program.py:3: PortabilityWarning: [unknown-argument]" in done.stderr
+    assert "did you mean 'partitions'?; it has no effect" in done.stderr

@@ -88,16 +88,6 @@ def test_a_name_that_the_job_has_a_meaning_for_is_its_own(cluster: LocalCluster,
         assert len(list(cluster.run(Mine, input=lines, nr_maps=5))) == 3
 
 
-def test_merged_partitions(cluster: LocalCluster, lines: list[str]) -> None:
-    with pytest.warns(DeprecationWarning, match="use partitions=1"):
-        found = cluster.run(Job(), input=lines, map=pairs, reduce=add_up, partitions=3, merge_partitions=True)
-    assert sorted(found) == [("a", 9), ("b", 12)] and len(found.urls) == 1
-    with pytest.raises(DiscoError, match="Can't merge partitions without partitions"):
-        Job().pack(input=lines, map=pairs, partitions=None, merge_partitions=True)
-    with pytest.raises(DiscoError, match="job without map"):
-        Job().pack(input=found.urls, reduce=add_up, merge_partitions=True)
-
-
 @pytest.mark.parametrize("reader", [records.netstr_reader, records.object_reader])
 def test_writers_and_readers(cluster: LocalCluster, lines: list[str], reader: Any) -> None:
     writer = {records.netstr_reader: records.netstr_writer, records.object_reader: records.object_writer}[reader]
@@ -205,5 +195,5 @@ def test_what_a_job_of_0_2_says_itself_wins(of_0_2: None, cluster: LocalCluster,
 
 
 def test_only_eras_that_are_known() -> None:
-    with pytest.raises(ValueError, match=r"era='0.1': must be one of 0.2, or None"):
+    with pytest.raises(ValueError, match=r"era='0.1': must be one of 0.2, 0.5, or None"):
         parameters.set_era("0.1")

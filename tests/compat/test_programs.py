@@ -1,180 +1,20 @@
-"""Programs in the style of each of Disco's generations, unchanged, against plain Python.
+"""Programs for the usual tasks, as people wrote them for Disco, against plain Python.
 
 They import `disco`, name masters that do not exist, and have their job functions in the script itself.
 """
 
 from __future__ import annotations
 
-import ast
 import gzip
+import os
 import random
 import re
 from collections import Counter, defaultdict
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.compat.conftest import Run
-
-LINES = [
-    "the cat and the hat",
-    "the end of the world",
-    "a cat may look at a king",
-    "and so may the dog",
-]
-
-
-@pytest.fixture
-def texts(tmp_path: Path) -> list[str]:
-    """Two files of lines; returns their paths."""
-    for name, lines in (("one.txt", LINES[:2]), ("two.txt", LINES[2:])):
-        (tmp_path / name).write_text("".join(f"{line}\n" for line in lines))
-    return ["one.txt", "two.txt"]
-
-
-def counts() -> dict[str, int]:
-    return dict(Counter(word for line in LINES for word in line.split()))
-
-
-def printed(done: Any) -> Any:
-    """What a script printed last, as a value."""
-    assert done.returncode == 0, done.stderr
-    return ast.literal_eval(done.stdout.splitlines()[-1])
-
-
-OF_0_2 = """
-import sys
-from disco.core import Disco, Params, result_iterator
-
-def fun_map(e, params):
-    return [(w, params.one) for w in e.split(params.blank)]
-
-def fun_combiner(key, value, comb_buffer, flush, params):
-    if flush:
-        return list(comb_buffer.items())
-    comb_buffer[key] = comb_buffer.get(key, 0) + int(value)
-
-def fun_reduce(iter, out, params):
-    s = {}
-    for k, v in iter:
-        s[k] = s.get(k, 0) + int(v)
-    for k, v in s.items():
-        out.add(k, v)
-
-results = Disco(sys.argv[1]).new_job(
-    name="wordcount",
-    input=sys.argv[2:],
-    fun_map=fun_map,
-    combiner=fun_combiner,
-    reduce=fun_reduce,
-    nr_reduces=3,
-    mem_sort_limit=1024,
-    sort=False,
-    params=Params(one=1, blank=" ")).wait()
-
-print(dict((k, v) for k, v in result_iterator(results)))
-"""
-
-
-def test_new_job_of_0_2(script: Run, texts: list[str], start: str) -> None:
-    done = script(OF_0_2, "disco://nowhere", *texts, options=("--start", start, "--era", "0.2"))
-    assert printed(done) == {word: str(count) for word, count in counts().items()}
-    told = [line for line in done.stderr.splitlines() if "DeprecationWarning" in line]
-    for old, today in (
-        ("Params", "Params of discolocal.worker"),
-        ("fun_map", "use map"),
-        ("nr_reduces", "use partitions"),
-        ("mem_sort_limit", "sort_buffer_size"),
-    ):
-        assert [line for line in told if f"{old} " in line and today in line and "program.py:" in line], (old, told)
-    assert len(told) == 4
-
-
-OF_0_4 = """
-import sys
-from disco.job import Job
-from disco.core import result_iterator
-from disco.worker.classic.func import chain_reader
-
-class WordCount(Job):
-    partitions = 2
-    params = {"shortest": 3}
-
-    @staticmethod
-    def map(line, params):
-        for word in line.split():
-            if len(word) >= params["shortest"]:
-                yield word, 1
-
-    @staticmethod
-    def reduce(iter, params):
-        from disco.util import kvgroup
-        for word, ones in kvgroup(sorted(iter)):
-            yield word, sum(ones)
-
-class Frequencies(Job):
-    map_reader = staticmethod(chain_reader)
-
-    @staticmethod
-    def map(entry, params):
-        word, count = entry
-        yield count, word
-
-    @staticmethod
-    def reduce(iter, out, params):
-        found = {}
-        for count, word in iter:
-            found.setdefault(count, []).append(word)
-        for count, words in found.items():
-            out.add(count, sorted(words))
-
-    @staticmethod
-    def partition(key, nr, params):
-        return key % nr
-
-if __name__ == '__main__':
-    words = WordCount().run(input=sys.argv[1:])
-    jobs = Frequencies().run(input=words.wait())
-    print(dict(result_iterator(jobs.wait())))
-    words.purge()
-"""
-
-
-def test_classes_of_0_4_in_the_script_itself(script: Run, texts: list[str], start: str) -> None:
-    by_count: dict[int, list[str]] = defaultdict(list)
-    for word, count in sorted(counts().items()):
-        if len(word) >= 3:
-            by_count[count].append(word)
-    assert printed(script(OF_0_4, *texts, options=("--start", start))) == by_count
-
-
-OF_0_5 = """
-from disco.core import Job, result_iterator
-
-def map(line, params):
-    for word in line.split():
-        yield word, 1
-
-def reduce(iter, params):
-    from disco.util import kvgroup
-    for word, counts in kvgroup(sorted(iter)):
-        yield word, sum(counts)
-
-if __name__ == '__main__':
-    import sys
-    job = Job().run(input=sys.argv[1:], map=map, reduce=reduce)
-    for word, count in result_iterator(job.wait(show=True)):
-        print((word, count))
-"""
-
-
-def test_the_tutorial_of_0_5(script: Run, texts: list[str], start: str) -> None:
-    done = script(OF_0_5, *texts, options=("--start", start))
-    assert done.returncode == 0, done.stderr
-    pairs = [ast.literal_eval(line) for line in done.stdout.splitlines() if line.startswith("('")]
-    assert dict(pairs) == counts() and len(pairs) == len(counts())
-
+from tests.compat.conftest import LINES, Run, counts, printed
 
 INVERTED = """
 import sys, os
@@ -481,94 +321,7 @@ def test_a_chain_of_0_5(script: Run, texts: list[str], start: str) -> None:
     assert printed(script(CHAIN, *texts, options=("--start", start))) == [(count, word)]
 
 
-# The examples of Disco's own documentation, in the syntax of Python 3
-
-GREP = '''
-"""
-An example using Job classes to implement grep.
-"""
-from disco.job import Job
-from disco.worker.classic.func import nop_map
-
-class Grep(Job):
-    map = staticmethod(nop_map)
-    params = r''
-
-    @staticmethod
-    def map_reader(fd, size, url, params):
-        import re
-        pattern = re.compile(params)
-        for line in fd:
-            if pattern.match(line):
-                yield url, line
-
-if __name__ == "__main__":
-    import sys
-    from disco.core import result_iterator
-    print(sorted(line for url, line in result_iterator(Grep().run(input=sys.argv[2:], params=sys.argv[1]).wait())))
-'''
-
-DOCUMENTED_FUNCTIONS = """
-import sys
-from disco.job import Job
-from disco.core import result_iterator
-from disco.worker.classic.worker import Worker
-
-def fun_map(e, params):
-    return [(w, 1) for w in e.split()]
-
-def fun_reduce(iter, out, params):
-    d = {}
-    for k, v in iter:
-        d[k] = d.get(k, 0) + 1
-    for k, c in d.items():
-        out.add(k, c)
-
-def fun_reduce2(iter, params):
-    from disco.util import kvgroup
-    for k, vs in kvgroup(sorted(iter)):
-        yield k, sum(1 for v in vs)
-
-found = []
-for reduce in (fun_reduce, fun_reduce2):
-    jobargs = dict(input=sys.argv[1:], map=fun_map, reduce=reduce)
-    results = Job("name").run(**jobargs).wait()
-    found.append(dict(result_iterator(results)))
-print(found)
-"""
-
-CTYPES = """
-import ctypes, sys
-from disco.core import Disco, result_iterator
-
-def fast_map(e, params):
-        return [("", params.mylib.abs(int(e)))]
-
-def map_init(iter, params):
-        ctypes.cdll.LoadLibrary(None)
-        params.mylib = ctypes.CDLL(None)
-
-job = Disco("disco://discomaster").new_job(
-        name = "mylib_job",
-        input = sys.argv[1:],
-        map = fast_map,
-        map_init = map_init,
-        required_files = ["mylib.txt"],
-        required_modules = ["ctypes"])
-print(sorted(value for _, value in result_iterator(job.wait())))
-"""
-
-
-def test_the_documented_grep(script: Run, texts: list[str], start: str) -> None:
-    found = printed(script(GREP, "a.*", *texts, options=("--start", start)))
-    assert found == sorted(line + "\n" for line in LINES if line.startswith("a"))
-
-
-def test_the_documented_functions(script: Run, texts: list[str], start: str) -> None:
-    assert printed(script(DOCUMENTED_FUNCTIONS, *texts, options=("--start", start))) == [counts()] * 2
-
-
-def test_the_documented_use_of_a_c_library(script: Run, tmp_path: Path, start: str) -> None:
-    (tmp_path / "numbers").write_text("-3\n4\n-5\n")
-    (tmp_path / "mylib.txt").write_text("")
-    assert printed(script(CTYPES, "numbers", options=("--start", start))) == [3, 4, 5]
+def test_a_program_that_can_be_read_only_once_is_refused(script: Run, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    done = script("raise SystemExit(7)", options=("pipe",))
+    assert done.returncode == 2 and "pipe is a pipe or device: save the program in a file" in done.stderr

@@ -11,13 +11,14 @@ from typing import Any
 from discolocal.worker.old.warning import deprecated
 
 _STREAM = "the default streams, which take any object"
-_RECORDS = {
-    "map_line_reader": ("worker.old.records", "map_reader=None, and strip the end of the line in the map"),
-    "netstr_reader": ("worker.old.records", "chain_reader of discolocal.worker.task_io, which reads both formats"),
-    "netstr_writer": ("worker.old.records", "plain_output_stream of discolocal.worker.task_io"),
-    "object_reader": ("worker.old.records", _STREAM),
-    "object_writer": ("worker.old.records", _STREAM),
+RECORDS = {
+    "map_line_reader": "map_reader=None, and strip the end of the line in the map",
+    "netstr_reader": "chain_reader of discolocal.worker.task_io, which reads both formats",
+    "netstr_writer": "plain_output_stream of discolocal.worker.task_io",
+    "object_reader": _STREAM,
+    "object_writer": _STREAM,
 }
+"""The readers and writers of `discolocal.worker.old.records` that jobs named, and what to use today."""
 
 MESSAGES = {
     "msg": "print",
@@ -26,24 +27,45 @@ MESSAGES = {
 }
 """The functions with which tasks spoke before 0.5, and what to use today."""
 
-_NAMES = {
+_messages = {name: (f"worker.old.messages.{name}", today) for name, today in MESSAGES.items()}
+_classic_file = {"ClassicFile": ("worker.task_io.StreamCombiner", "StreamCombiner of discolocal.worker.task_io")}
+_NAMES: dict[str, dict[str, tuple[str, str]]] = {
     "core": {
-        "Params": ("worker.params", "Params of discolocal.worker"),
-        "classic_iterator": ("core", "result_iterator"),
+        "JobDict": ("worker.old.jobdict.JobDict", "the parameters themselves, and Job.pack() for what is submitted"),
+        "JobException": ("error.JobError", "JobError of discolocal.error"),
+        "Params": ("worker.params.Params", "Params of discolocal.worker"),
+        "classic_iterator": ("core.result_iterator", "result_iterator"),
     },
-    "func": _RECORDS,
-    "worker.classic.func": _RECORDS,
-    "util": {name: ("worker.old.messages", today) for name, today in MESSAGES.items()},
+    "func": {
+        f"{stage}_{way}_stream": (
+            f"worker.task_io.task_{way}_stream",
+            f"task_{way}_stream of discolocal.worker.task_io",
+        )
+        for stage in ("map", "reduce")
+        for way in ("input", "output")
+    },
+    "node.worker": _messages,
+    "util": {
+        **_messages,
+        "urllist": ("worker.old.urls.urllist", "inputexpand"),
+    },
+    "worker.classic.func": {
+        **{name: (f"worker.old.records.{name}", today) for name, today in RECORDS.items()},
+        "disk_sort": ("util.disk_sort", "disk_sort of discolocal.util"),
+        "unix_sort": ("util.unix_sort", "unix_sort of discolocal.util"),
+    },
+    "worker.classic.worker": _classic_file,
+    "worker.task_io": _classic_file,
 }
-_OTHERWISE = {"classic_iterator": "result_iterator"}
 
 
 def old_name(module: str, name: str) -> Any:
     """The object of an old name of `module`, with a DeprecationWarning. Raises AttributeError for any other name."""
     package, _, rest = module.partition(".")
-    found = _NAMES[rest].get(name)
+    found = _NAMES.get(rest, {}).get(name)
     if found is None:
         raise AttributeError(f"module {module!r} has no attribute {name!r}")
-    home, today = found
+    place, today = found
+    home, _, own = place.rpartition(".")
     deprecated(f"{module}.{name} is an old name: use {today}")
-    return getattr(import_module(f"{package}.{home}"), _OTHERWISE.get(name, name))
+    return getattr(import_module(f"{package}.{home}"), own)

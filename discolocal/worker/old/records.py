@@ -78,6 +78,11 @@ def text_partition(key: Any, nr_partitions: int, params: Any = None) -> int:
     return default_partition(key if isinstance(key, bytes) else str(key), nr_partitions)
 
 
+def one_partition(key: Any, nr_partitions: int, params: Any = None) -> int:
+    """The one partition of a job whose partitions are merged."""
+    return 0
+
+
 def text_output_stream(stream: Any, size: int | None, url: str, params: Any) -> DiscoOutputStream:
     """Pairs as netstrings of their texts, as all outputs of 0.2 were."""
     return DiscoOutputStream(stream, version=0)

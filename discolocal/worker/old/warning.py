@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from typing import Any
 
 _BETWEEN = ("discolocal", "importlib", "_frozen_importlib", "_frozen_importlib_external")
 
@@ -21,3 +22,10 @@ def deprecated(text: str) -> None:
         module=str(frame.f_globals.get("__name__")),
         registry=frame.f_globals.setdefault("__warningregistry__", {}),
     )
+
+
+def old_jobdict(client: Any, name: str, jobname: Any) -> dict[str, Any]:
+    """What the method `name` of a client of old returned: the job dict of a job, with a DeprecationWarning."""
+    deprecated(f"{name}() is an old name: use jobpack(jobname).jobdict")
+    found: dict[str, Any] = client.jobpack(jobname).jobdict
+    return found
