@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from discolocal.core import Disco, result_iterator
     from discolocal.error import CommError, DataError, DiscoError, JobError, PortabilityWarning
     from discolocal.job import Job
+    from discolocal.util import external
     from discolocal.wire.jobpack import JobPack
     from discolocal.worker import Params
 
@@ -31,6 +32,7 @@ __all__ = [
     "Params",
     "PortabilityWarning",
     "Results",
+    "external",
     "result_iterator",
 ]
 
@@ -46,6 +48,8 @@ _HOMES = {
     "Params": "discolocal.worker",
     "PortabilityWarning": "discolocal.error",
     "Results": "discolocal.cluster.results",
+    "external": "discolocal.util",
+    "new_job": "discolocal.compat",  # of the first versions
     "result_iterator": "discolocal.core",
 }
 

@@ -33,6 +33,12 @@ def this_task() -> Task:
     return task
 
 
+def master() -> str | None:
+    """The url of the master of the task that runs in this thread, None outside of tasks."""
+    task = current()
+    return task.master or None if task is not None else None
+
+
 class activated:
     """Context manager: `task` is the current one of this thread inside of the block."""
 
@@ -58,6 +64,9 @@ class TaskProxy:
 
     def __getattr__(self, name: str) -> object:
         return getattr(this_task(), name)
+
+    def __reduce__(self) -> tuple[type[TaskProxy], tuple[()]]:
+        return TaskProxy, ()  # where it arrives, another task is the current one
 
     def __repr__(self) -> str:
         return f"<the current task: {_active.task!r}>"

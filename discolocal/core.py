@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from discolocal.error import CommError, DataError, DiscoError, JobError
-from discolocal.schemes import scheme_dir, scheme_disco, scheme_of
+from discolocal.error import CommError, DiscoError, JobError
+from discolocal.reading import result_iterator
+from discolocal.schemes import scheme_disco
 from discolocal.wire import event
 from discolocal.wire.jobpack import MAX_SIZE, JobPack
 from discolocal.worker import oob
-from discolocal.worker.inputs import Input
+from discolocal.worker.old.warning import old_jobdict
 from discolocal.worker.serving import short_repr
-from discolocal.worker.task_io import StreamCombiner, chain_reader, task_input_stream
 
 if TYPE_CHECKING:
     from pstats import Stats
 
+    from discolocal.ddfs import DDFS
     from discolocal.job import Job
     from discolocal.schemes import transport
 
@@ -37,8 +38,6 @@ def __getattr__(name: str) -> Any:
 
     return old_name(__name__, name)
 
-
-Urls = str | Iterable[Any]
 
 SUBMIT_TIMEOUT = 120.0
 """Seconds that a master may take for the verdict on a job pack; it gives up itself after 60."""
@@ -89,11 +88,12 @@ class Disco:
         offset: int = 0,
         timeout: float | None = None,
         headers: dict[str, str] | None = None,
+        method: str | None = None,
     ) -> transport.Answer:
-        """Send a request, a POST where there is `data`. Raises CommError."""
+        """Send a request, a POST where there is `data` and no other `method` is named. Raises CommError."""
         from discolocal.schemes import transport
 
-        method = "GET" if data is None else "POST"
+        method = method or ("GET" if data is None else "POST")
         url = f"{self.master}{path}"
         headers = {**(headers or {}), **({"Range": f"bytes={offset}-"} if offset else {})}
         try:
@@ -159,7 +159,7 @@ class Disco:
         else:
             if not hasattr(jobpack, "_pack"):
                 raise TypeError(f"cannot submit {short_repr(jobpack)}: a job is a Job, a JobPack or the bytes of one")
-            pack = jobpack._pack(jobargs, strict).dumps()
+            pack = jobpack._pack(jobargs, strict, self).dumps()
         if len(pack) > MAX_SIZE:
             raise DiscoError(f"Failed to submit jobpack: it has {len(pack)} bytes, a master takes {MAX_SIZE}")
         answer = self._ask("/disco/job/new", pack, timeout=SUBMIT_TIMEOUT)
@@ -310,6 +310,18 @@ class Disco:
         """Return the keys of a job's out-of-band results. Raises CommError (404) when it has none or is unknown."""
         return list(dict.fromkeys(key for key, _urls in oob.blobs(self._tag, _name(jobname))))
 
+    def save_oob(self, jobname: str | Job, key: str, value: bytes) -> None:
+        """Store an out-of-band result of a job, as its tasks do with `put` (reference 7.5). Raises CommError."""
+        oob.push(self.master, _name(jobname), key, value)
+
+    def jobdict(self, jobname: str | Job) -> dict[str, Any]:
+        """Return the job dict of a job, as in Disco 0.3; today ``jobpack(jobname).jobdict``."""
+        return old_jobdict(self, "jobdict", jobname)
+
+    def jobspec(self, jobname: str | Job) -> dict[str, Any]:
+        """Return the same, under the name of Disco 0.2."""
+        return old_jobdict(self, "jobspec", jobname)
+
     def _tag(self, path: str, headers: dict[str, str]) -> Any:
         return self._parsed(path, self._ask(path, headers=headers).body)
 
@@ -323,14 +335,22 @@ class Disco:
 
         name = _name(jobname)
         try:
-            found = [urls for key, urls in oob.blobs(self._tag, name) if key.startswith(f"profile-{mode}")]
+            blobs = oob.blobs(self._tag, name)
         except CommError as error:
             if error.code != 404:
                 raise
-            found = []
-        return profiles.of_blobs(name, found)
+            blobs = []
+        found = dict(reversed(blobs))  # the latest of each key
+        return profiles.profile_stats(name, found, lambda key: oob.read_blob(found[key]), mode)
 
     # The cluster
+
+    @property
+    def ddfs(self) -> DDFS:
+        """The tags and blobs of the cluster (reference 7.4)."""
+        from discolocal.ddfs import DDFS
+
+        return DDFS(self)
 
     def version(self) -> str:
         """Return the version of Disco that the master runs."""
@@ -431,62 +451,3 @@ def _events(lines: bytes, offset: int) -> Iterator[tuple[int, tuple[str, str, st
             return
         offset += len(line) + 1
         yield offset, (found.time, found.host, found.text)
-
-
-def result_iterator(
-    urls: Urls,
-    reader: Callable[..., Any] | None = chain_reader,
-    input_stream: Iterable[Callable[..., Any]] = (task_input_stream,),
-    notifier: Callable[[Any], object] | None = None,
-    params: object = None,
-    ddfs: None = None,
-) -> Iterator[Any]:
-    """Yield the records of results, one url after the other.
-
-    Parameters: `urls` what `job.wait()` returned, a url, or a list of urls; a list inside it holds
-    replicas of the same data, of which one that works is read. `dir://` urls stand for the files
-    their index lists. `reader` and the stream functions of `input_stream` form the chain that reads a
-    file (None: lines); `params` is handed to them. `notifier` is called with each url, or list of
-    replicas, before it is read. `ddfs` is the address of another master and must be None.
-
-    Raises DataError when the data is damaged or gone.
-    """
-    if ddfs is not None:
-        raise DiscoError("result_iterator(ddfs=...): results of another master are not supported")
-    streams = [*input_stream, *([reader] if reader is not None else [])]
-
-    def open(url: str) -> StreamCombiner:
-        return StreamCombiner(url, streams, params)
-
-    for source in _sources([urls] if isinstance(urls, str) else urls):
-        if notifier is not None:
-            notifier(source)
-        yield from Input([source], open=open)
-
-
-def _sources(urls: Iterable[Any]) -> Iterator[str | list[str]]:
-    """Single urls and lists of replicas, with `dir://` urls expanded."""
-    for item in urls:
-        replicas = [item] if isinstance(item, str) else [str(url) for url in item]
-        if not replicas:
-            continue
-        if scheme_of(replicas[0]) == "dir":
-            yield from _index(replicas)
-        else:
-            yield replicas[0] if len(replicas) == 1 else replicas
-
-
-def _index(replicas: list[str]) -> Iterator[str]:
-    """The files of an index, each checked against the size the index gives."""
-    error: DataError | None = None
-    for url in replicas:
-        try:
-            lines = scheme_dir.read_index(url)
-        except DataError as found:
-            error = found
-            continue
-        for line in lines:
-            scheme_dir.check_size(line)
-            yield line.url
-        return
-    raise error if error is not None else DataError("No url of an index", replicas)

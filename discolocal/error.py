@@ -5,6 +5,8 @@ Names and texts follow Disco's own `disco.error` where it has them (reference 8.
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class DiscoError(Exception):
     """Base of every error that discolocal raises on purpose.
@@ -20,9 +22,13 @@ class JobError(DiscoError):
 
     Parameters: `job` is the job (or its name), `message` says what failed, what was tried
     and what to do. When a task failed, `__cause__` is the `RemoteTraceback` of its last attempt.
+    The arguments of Disco 0.3, `JobError(message, master, name)`, are understood, with a DeprecationWarning.
     """
 
-    def __init__(self, job: object, message: str) -> None:
+    def __init__(self, job: object, message: str, name: str | None = None) -> None:
+        if name is not None:
+            _deprecated("JobError(message, master, name) has arguments of old: use JobError(name, message)")
+            job, message = name, str(job)
         super().__init__(job, message)
         self.job = job
         self.message = message
@@ -79,3 +85,17 @@ class RemoteTraceback(Exception):
 
     def __str__(self) -> str:
         return "\n" + self.text
+
+
+def __getattr__(name: str) -> Any:
+    """The name that `JobError` had in Disco 0.2 (reference 11.2)."""
+    if name != "JobException":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    _deprecated("JobException is an old name: use JobError")
+    return JobError
+
+
+def _deprecated(text: str) -> None:
+    import warnings
+
+    warnings.warn(text, DeprecationWarning, stacklevel=3)

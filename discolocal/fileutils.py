@@ -5,6 +5,7 @@ See the reference, 1.7 and 8.7.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
@@ -70,6 +71,20 @@ class AtomicFile:
             self.closed = True
             self._file.close()
             os.unlink(self.partial)
+
+
+def cannot_execute(path: str, error: OSError) -> str:
+    """What to say of a program that cannot be executed: more often than not its first line is the reason."""
+    try:
+        with open(path, "rb") as file:
+            first = file.readline(200).decode("utf-8", "backslashreplace").rstrip("\n")
+    except OSError:
+        return f"{error.strerror}: {path}"
+    if error.errno == errno.ENOENT and first.startswith("#!"):
+        return f"{error.strerror}: the interpreter in the first line of {path}, {first!r}"
+    if error.errno == errno.ENOEXEC:
+        return f"{error.strerror}: {path} is no program; a script needs a first line such as '#!/usr/bin/env python3'"
+    return f"{error.strerror}: {path}"
 
 
 def read_at_most(file: IO[bytes], limit: int) -> bytes | None:

@@ -6,19 +6,21 @@ A `Job` knows its parameters and its worker; the worker turns them into a job pa
 
 from __future__ import annotations
 
+import copy
 import os
+from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from discolocal.chain import JobChain
 from discolocal.error import JobError
 from discolocal.settings import from_settings, local_master
-from discolocal.task import jobdata
 from discolocal.wire.jobpack import JobPack
 from discolocal.worker import aliases
+from discolocal.worker.classic.implied import with_modules
 from discolocal.worker.classic.worker import Worker as ClassicWorker
-from discolocal.worker.client import check_arguments, gathering, thorough
-from discolocal.worker.old.parameters import of_today, with_defaults
+from discolocal.worker.client import check_parameters, gathering, thorough
+from discolocal.worker.old.parameters import of_today, with_defaults, without_merge
 from discolocal.worker.old.warning import deprecated
 from discolocal.worker.simple import Worker as SimpleWorker
 
@@ -38,7 +40,8 @@ class Job:
     `DiscoSettings` that names the master if `master` does not. All other keyword arguments are job parameters, as class
     attributes of a subclass would be: `Job(map=f, reduce=g)`.
 
-    Raises TypeError for a parameter that neither the worker nor the class knows.
+    Raises TypeError for a parameter that neither the worker nor the class knows. The order of Disco 0.3, `Job(master,
+    name)`, is understood, with a DeprecationWarning.
     Parameters of a job resolve in this order: argument of `run`, attribute of the job, item of the
     worker, default of the worker (reference 8.1).
     """
@@ -80,11 +83,14 @@ class Job:
         settings: Any = None,
         **parameters: Any,
     ) -> None:
+        if hasattr(name, "submit") or (isinstance(name, str) and "://" in name):
+            deprecated("Job(master, name) is an old order: use Job(name, master)")
+            name, master = master, name
         if name is not None:
             vars(self)["name"] = name
         vars(self).update(master=from_settings(settings, master)[0], worker=worker)
         parameters = of_today(self._worker(), self, parameters)
-        check_arguments(self._worker(), self, parameters)
+        check_parameters(self._worker(), self, without_merge(parameters))
         vars(self).update(parameters)
 
     def __getattr__(self, name: str) -> Any:
@@ -126,23 +132,59 @@ class Job:
         worker = self._worker()
         if self.worker is None:
             vars(self)["worker"] = worker
-        jobargs = with_defaults(worker, self, jobargs)
+        jobargs = self._listed(jobargs)
+        jobargs = with_modules(worker, self, with_defaults(worker, self, jobargs))
         with gathering():
             jobdict = worker.jobdict(self, **jobargs)
             envs = worker.jobenvs(self, **jobargs)
             if aliases.installed():
                 envs = {**envs, aliases.VARIABLE: "1"}
-            home = worker.jobhome(self, **jobargs)
+            from discolocal.worker.jobhome import home_and_data
+
+            home, data = home_and_data(worker, self, jobargs)
             if thorough():
                 from discolocal.worker import sending
 
                 sending.check(worker, self, jobargs, home)
-            return JobPack(1, jobdict, envs, home, jobdata(self, jobargs))
+            return JobPack(1, jobdict, envs, home, data)
 
-    def _pack(self, jobargs: dict[str, Any], strict: bool) -> JobPack:
-        """`pack(**jobargs)`; with `strict` its PortabilityWarnings are raised, as one, instead of shown."""
+    def _listed(self, jobargs: dict[str, Any]) -> dict[str, Any]:
+        """Return `jobargs`, the arguments of a run, with a list in the place of inputs that can be read but once.
+
+        An iterator that the job or its worker has is replaced there, so that the job may run again (reference 1.5).
+        """
+        for name in ("input", "input_files"):
+            if isinstance(jobargs.get(name), Iterator):
+                jobargs = {**jobargs, name: list(jobargs[name])}
+        worker = self._worker()
+        value = worker.getitem("input", self, jobargs)
+        if not isinstance(value, Iterator):
+            return jobargs
+        urls = list(value)
+        for place in (vars(self), worker):
+            if place.get("input") is value:
+                place["input"] = urls
+                return jobargs
+        for cls in type(self).__mro__:
+            if vars(cls).get("input") is value:
+                setattr(cls, "input", urls)  # noqa: B010  no attribute that every Job has
+        return {**jobargs, "input": urls}
+
+    def _pack(self, jobargs: dict[str, Any], strict: bool, master: Any = None) -> JobPack:
+        """`pack(**jobargs)`, for `master` if it is not the job's own: it knows the tags among the inputs.
+
+        With `strict` the PortabilityWarnings are raised, as one, instead of shown.
+        """
+        jobargs = self._listed(jobargs)  # before there is a copy
+        job = self if master is None else self._with_master(master)
         with gathering(strict):
-            return self.pack(**jobargs)
+            return job.pack(**jobargs)
+
+    def _with_master(self, master: Any) -> Job:
+        """A copy of this job that has this master. Not by assignment: a job may be a frozen dataclass."""
+        job = copy.copy(self)
+        vars(job)["master"] = master
+        return job
 
     def _ask(self, name: str, *args: Any, **kwargs: Any) -> Any:
         """Call a method of the master that takes the job's name first."""

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 PROTOCOL = 5
 LOCAL, PYTHON, INSTALLED = "local", "python", "installed"
+#: Types of values that hold no functions: a parameter may be a list of a million of them.
+PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes})
 _stdlib = os.path.dirname(os.path.realpath(os.__file__)) + os.sep
 _lock = threading.Lock()
 
@@ -56,10 +58,10 @@ def functions(value: Any) -> Iterator[Any]:
     """The callables in `value`: itself, those in lists, tuples and dicts, and what partials and methods wrap."""
     if isinstance(value, (list, tuple)):
         for item in value:
-            yield from functions(item)
+            if type(item) not in PLAIN:
+                yield from functions(item)
     elif isinstance(value, dict):
-        for item in value.values():
-            yield from functions(item)
+        yield from functions(list(value.values()))
     elif callable(value):
         yield value
         inner = getattr(value, "func", None) or getattr(value, "__func__", None)

@@ -142,7 +142,7 @@ class Task:
         start = int(time.time() * 1000)
         for offset in range(256):
             byte = (start + offset) % 256
-            uid = f"{self.stage}:{self._safe_group()}-{self.taskid}-{byte:02x}-{os.getpid()}"
+            uid = f"{self.stage}:{names.safe_name(self._safe_group())}-{self.taskid}-{byte:02x}-{os.getpid()}"
             parent = self.file(names.hex2(uid))
             os.makedirs(parent, exist_ok=True)
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib import import_module
 from itertools import chain, groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -119,7 +120,7 @@ def schemesplit(url: str) -> tuple[str, str]:
 def urlsplit(url: str) -> tuple[str, tuple[str, str], str]:
     """Split a url into (scheme, (host, port), path); host and port are empty where the url has none."""
     scheme, rest = schemesplit(url)
-    if scheme in ("", "file", "raw"):
+    if scheme in ("", "file", "raw") or (scheme == "tag" and "/" not in rest):
         return scheme, ("", ""), rest
     location, _slash, path = rest.partition("/")
     host, _colon, port = location.rpartition("@")[2].partition(":")
@@ -135,13 +136,14 @@ def urljoin(parts: tuple[str, Any, str]) -> str:
 
 
 def urlresolve(url: str, master: str | None = None) -> str:
-    """The http url at which a node serves a ``disco://`` or ``dir://`` url; other urls as they are.
+    """The http url of a ``disco://`` or ``dir://`` url at its node, of a tag at its master; other urls as they are.
 
-    Raises DiscoError for ``tag://``, which needs DDFS.
+    `master` is the url of the master of tags that do not name one, by default that of the task that asks, else
+    DISCO_MASTER of the environment. Raises DiscoError when that is a cluster of this machine, which has no address.
     """
     scheme = schemesplit(url)[0]
     if scheme == "tag":
-        raise DiscoError(f"Cannot resolve {url}: tags need DDFS, which a local cluster does not have")
+        return _tag_at_master(url, master or active.master() or os.environ.get("DISCO_MASTER", ""))
     if scheme in ("disco", "dir"):
         from discolocal.schemes.scheme_disco import http_url
 
@@ -149,10 +151,29 @@ def urlresolve(url: str, master: str | None = None) -> str:
     return url
 
 
-def jobname(url: str) -> str:
-    """The name of the job that wrote the file behind a ``disco://`` or ``dir://`` url, in its directory or below."""
+def _tag_at_master(url: str, master: str) -> str:
+    from discolocal.schemes.scheme_disco import default_port
     from discolocal.wire import names
 
+    tag = names.parse_tag(url)
+    place = tag.host or master
+    if not place or place.startswith("local://"):
+        why = f"{place} has no address; DDFS({place!r}) reads its tags" if place else "no master is known"
+        raise DiscoError(f"Cannot resolve {url}: {why}")
+    scheme, rest = schemesplit(place.rstrip("/"))
+    if scheme not in ("http", "https"):
+        place = f"http://{rest}" if ":" in rest else f"http://{rest}:{default_port()}"
+    return f"{place.rstrip('/')}/ddfs/tag/{tag.name}"
+
+
+def jobname(url: str | Iterable[Any]) -> str:
+    """The name of the job that wrote the file behind a ``disco://`` or ``dir://`` url, in its directory or below.
+
+    Results are lists of urls since Disco 0.5: of a list the first url counts. Raises DiscoError for any other url.
+    """
+    from discolocal.wire import names
+
+    url = next(flatten([url]), "")
     parts = names.local_path(url).split("/")
     if len(parts) < 3:
         raise DiscoError(f"Not the url of a job's file: {url}")
@@ -166,8 +187,14 @@ def read_index(dir: str) -> list[Line]:
     return read(dir, active.current())
 
 
-def parse_dir(dir: str, label: int | None = None) -> list[str]:
-    """The urls that the index behind a ``dir://`` url lists, of one label or of all. Raises DataError."""
+def parse_dir(
+    dir: str, label: int | None = None, partition: int | str | None = None, partid: int | str | None = None
+) -> list[str]:
+    """The urls that the index behind a ``dir://`` url lists, of one label or of all. Raises DataError.
+
+    `partition` and `partid` are the names that the label had in Disco 0.4 and before.
+    """
+    label = _label(label, partition=partition, partid=partid)
     return [line.url for line in read_index(dir) if label is None or line.label == label]
 
 
@@ -177,53 +204,120 @@ def ispartitioned(input: Any) -> bool:
     return bool(inputs) and all(str(next(iter(iterify(url)), "")).startswith("dir://") for url in inputs)
 
 
-def inputlist(inputs: Iterable[Any], label: int | bool | None = None) -> list[Any]:
+def _label(label: Any, **old: Any) -> Any:
+    """The label, which may have been given by one of its names of old. Raises TypeError when it was given twice."""
+    given = {name: value for name, value in old.items() if value is not None}
+    for name, value in given.items():
+        from discolocal.worker.old.warning import deprecated
+
+        if label is not None or len(given) > 1:
+            raise TypeError(f"{name} and label mean the same: give label alone")
+        deprecated(f"{name} is an old name: use label")
+        return int(value) if isinstance(value, str) else value
+    return label
+
+
+def inputlist(
+    inputs: Iterable[Any],
+    label: int | bool | None = None,
+    partition: int | str | bool | None = None,
+    ddfs: Any = None,
+) -> list[Any]:
     """Inputs as a job dict has them: urls, and lists of replicas (reference 1.5).
 
-    `label`: None expands ``dir://`` urls to all their files, a number to those of that label, False keeps them.
+    `label`: None expands ``dir://`` urls to all their files, a number to those of that label, False keeps them;
+    `partition` is the name it had in Disco 0.4. `ddfs` looks up tags: a `DDFS` or the master of one, by default that of
+    `result_iterator`.
     """
-    from discolocal.worker.client import expand_inputs
+    label = _label(label, partition=partition)
+    from discolocal.schemes import scheme_tag
+    from discolocal.worker.expanding import expand_inputs
 
-    expanded = expand_inputs(inputs, keep_dirs=label is not None)
+    expanded = expand_inputs(inputs, label is not None, lambda tag: scheme_tag.client(ddfs or active.master(), tag))
     if label is None or label is False:
         return expanded
     result: list[Any] = []
     for entry in expanded:
-        if isinstance(entry, str) and entry.startswith("dir://"):
-            result += [[url] for url in parse_dir(entry, int(label))]
+        if ispartitioned([entry]):  # the files of an index, each with its replicas in the indexes that are replicas
+            result += [list(urls) for urls in zip(*(parse_dir(url, int(label)) for url in iterify(entry)))]
         else:
             result.append(entry)
     return result
 
 
-def deref(inputs: Iterable[Any], resolve: bool = False) -> Iterator[list[str]]:
-    """The replicas of each input, with ``dir://`` urls expanded; as http urls when `resolve`."""
-    for entry in inputlist(inputs):
+def inputexpand(input: Any, label: int | bool | None = None, partition: int | str | bool | None = None) -> list[Any]:
+    """What one input of a job stands for, as a list of inputs; see `inputlist`."""
+    return inputlist([input], _label(label, partition=partition))
+
+
+def deref(inputs: Iterable[Any], resolve: bool = False, ddfs: Any = None) -> Iterator[list[str]]:
+    """The replicas of each input, with ``dir://`` urls and tags expanded; as http urls when `resolve`.
+
+    `ddfs` looks up tags, as for `inputlist`.
+    """
+    for entry in inputlist(inputs, ddfs=ddfs):
         urls = list(iterify(entry))
         yield [urlresolve(url) for url in urls] if resolve else urls
 
 
 def external(files: Iterable[str]) -> dict[str, bytes]:
-    """Package an external program: the first file is the program, the others support it (reference 8.12)."""
-    package: dict[str, bytes] = {}
-    for number, path in enumerate(files):
-        with open(path, "rb") as file:
-            package["op" if number == 0 else os.path.basename(path)] = file.read()
-    if not package:
-        raise DiscoError("An external program needs at least one file")
-    return package
+    """Return an external program as the parameter `map` or `reduce` has it (reference 8.12).
+
+    Parameters: `files` paths, the program first; see `discolocal.worker.classic.external.package`.
+    """
+    from discolocal.worker.classic.external import package
+
+    return package(files)
 
 
-def save_oob(host: Any, name: str, key: str, value: Any, ddfs_token: str | None = None) -> None:
-    """Store an out-of-band result (reference 7.5): needs DDFS, so DiscoError."""
-    raise DiscoError(
-        f"save_oob({key!r}) needs DDFS, which discolocal does not have: call put({key!r}, value) in a task"
-    )
+_CLIENT = "discolocal.core"
+"""The module of the client, by name: a task has none, and nothing else here needs one."""
 
 
-def load_oob(host: Any, name: str, key: str, ddfs_token: str | None = None) -> Any:
-    """Read an out-of-band result (reference 7.5): needs DDFS, so DiscoError."""
-    raise DiscoError(f"load_oob({key!r}) needs DDFS, which discolocal does not have: call job.oob_get({key!r})")
+def _client(host: Any) -> Any:
+    return host if hasattr(host, "oob_get") else import_module(_CLIENT).Disco(host)
+
+
+def save_oob(host: Any, name: str, key: str, value: bytes | str, ddfs_token: str | None = None) -> None:
+    """Store an out-of-band result of a job (reference 7.5).
+
+    Parameters: `host` a master as `Disco` takes it, or a client of one; in a task its own master counts. `name` of the
+    job, `key` and `value` as those of `Task.put`; `ddfs_token` must be None, as the tag is that of the job. Raises
+    DiscoError for a key that cannot be.
+    """
+    from discolocal.worker import oob
+
+    _refuse_token("save_oob", ddfs_token)
+    task = active.current()
+    if task is not None and task.jobname == name:
+        task.put(key, value)
+        return
+    data = value.encode("utf-8") if isinstance(value, str) else bytes(value)
+    oob.check_key(key)
+    if task is None:
+        _client(host).save_oob(name, key, data)
+    elif task.local:
+        oob.store(task.ddfs_data, name, key, data)
+    else:
+        oob.push(task.master, name, key, data)
+
+
+def load_oob(host: Any, name: str, key: str, ddfs_token: str | None = None) -> bytes | None:
+    """Read an out-of-band result of a job: None when it has others but not this one (reference 7.5).
+
+    Parameters as those of `save_oob`. Raises DiscoError when the job has none, or is unknown.
+    """
+    _refuse_token("load_oob", ddfs_token)
+    task = active.current()
+    found: bytes | None = _client(host).oob_get(name, key) if task is None else task.get(key, name)
+    return found
+
+
+def _refuse_token(function: str, token: str | None) -> None:
+    if token is not None:
+        raise DiscoError(
+            f"{function}(ddfs_token=...): the results of a job are read and written with the job's own token"
+        )
 
 
 # Warnings

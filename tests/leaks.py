@@ -28,6 +28,7 @@ class Snapshot(NamedTuple):
     pool: set[int]
     nodes: set[int]
     lent: set[int]
+    watcher: set[int]
 
 
 def descendants() -> dict[int, int]:
@@ -92,10 +93,17 @@ def temporary_paths() -> set[str]:
 def snapshot() -> Snapshot:
     """The state now."""
     module = sys.modules.get("discolocal.cluster.pool")
-    pool = set(module.owned_pids()) if module is not None else set()
+    pool = set(module.owned_pids()) if module is not None else _watcher()
     nodes = {node.pid for node in module.pool.processes()} if module is not None else set()
     lent = {node.pid for group in module.pool._lent for node in group} if module is not None else set()
-    return Snapshot(descendants(), set(threading.enumerate()), descriptors(), temporary_paths(), pool, nodes, lent)
+    threads, watcher = set(threading.enumerate()), _watcher()
+    return Snapshot(descendants(), threads, descriptors(), temporary_paths(), pool, nodes, lent, watcher)
+
+
+def _watcher() -> set[int]:
+    """The watcher, which is all that is kept in a process whose clusters were all inline, so that it has no pool."""
+    module = sys.modules.get("discolocal.cluster.watcher")
+    return {module.watcher.pid} - {None} if module is not None else set()
 
 
 def left_since(before: Snapshot) -> list[str]:
@@ -118,8 +126,9 @@ def _compare(before: Snapshot, now: Snapshot) -> list[str]:
     threads = {thread.name for thread in now.threads - before.threads if not thread.name.startswith("discolocal-")}
     if threads:
         left.append("threads " + ", ".join(sorted(threads)))
-    if len(now.nodes) == len(before.nodes) and len(now.descriptors) > len(before.descriptors):
-        # A pool that has grown in this test has more pipes than before, and is not judged.
+    grown = len(now.nodes) != len(before.nodes) or len(now.watcher) != len(before.watcher)
+    if not grown and len(now.descriptors) > len(before.descriptors):
+        # A pool that has grown in this test, or a watcher that began in it, has more pipes: that is not judged.
         opened = {fd: target for fd, target in now.descriptors.items() if before.descriptors.get(fd) != target}
         left.append(f"descriptors {opened}")
     paths = now.paths - before.paths

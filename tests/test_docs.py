@@ -1,4 +1,4 @@
-"""Every code block of README.md and docs/*.md runs as it stands.
+"""Every code block of README.md and the pages below docs runs as it stands.
 
 A ```python block runs in a fresh process, a ```sh block (commands that start with `discolocal` or `python`) in a shell,
 each in a directory of its own that holds the small files of `FILES`. All other blocks are marked ```text. Where the
@@ -22,7 +22,7 @@ import pytest
 from tests.program import SHELL_FUNCTION
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 FILES = {
     "a.txt": "the cat and the hat\nthe end\n",
@@ -70,7 +70,8 @@ def workplace(tmp_path: Path) -> Path:
     """A directory with the input files and the examples, as a reader in a checkout has them."""
     for name, content in FILES.items():
         (tmp_path / name).write_text(content)
-    shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("examples", "ext"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "build"))
     return tmp_path
 
 
@@ -119,4 +120,5 @@ def test_a_block_runs(block: Block, workplace: Path) -> None:
     assert ("PortabilityWarning" in messages) is block.warns, messages
     if "open(" not in block.text:
         after = {path.name for path in workplace.iterdir()} - {"__pycache__"}
+        after -= {"here"} if "--root here" in block.text else set()
         assert after == before, "files in the working directory have changed"

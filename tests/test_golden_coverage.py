@@ -92,7 +92,7 @@ def test_the_recordings_are_those_of_the_index(golden: Path) -> None:
     assert [name for name in sorted(folders) if f"{name}/" not in text] == []
 
 
-# DDFS: what is recorded of it agrees with what is known of names and times. Nothing here stores tags or blobs.
+# DDFS: what is recorded of it agrees with what is known of names and times.
 
 OBJECT = re.compile(r"\./vol0/(tag|blob)/([0-9a-f]{2})/(([^/$]+)\$([0-9a-f]+-[0-9a-f]+-[0-9a-f]+))")
 

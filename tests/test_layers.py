@@ -19,8 +19,9 @@ PACKAGE = Path(__file__).resolve().parents[1] / "discolocal"
 
 LAYERS = (
     ("wire", "error"),
-    ("worker", "schemes", "task", "jobdata", "util", "func", "fileutils", "active", "node"),
-    ("settings", "job", "chain", "core", "profiles", "monitor", "ddfs", "compat"),
+    ("worker", "schemes", "task", "jobdata", "util", "func", "fileutils", "active", "modutil", "netstring", "node"),
+    ("settings", "job", "chain", "core", "reading", "profiles", "monitor", "compat")
+    + ("ddfs", "tags", "tagservice", "pushing", "chunks"),
     ("cluster",),
     ("cli", "demo", "report", "testing", "__init__", "__main__"),
 )

@@ -70,6 +70,27 @@ def test_a_temporary_path() -> None:
         assert leaks.left_since(before) == [f"temporary paths {os.path.basename(path)}"]
 
 
+def test_the_watcher_is_nothing_left_behind_where_all_clusters_are_inline() -> None:
+    done = subprocess.run([sys.executable, "-c", INLINE], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["False True", "[]"]
+
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+INLINE = """
+import sys
+from tests import leaks
+leaks.GRACE = 0.0
+before = leaks.snapshot()
+from discolocal import Job, LocalCluster
+with LocalCluster(start="inline") as cluster:
+    list(cluster.run(Job(map=lambda entry, params: [(entry, 1)]), input=["raw://a"]))
+left = leaks.left_since(before)
+watcher = sys.modules["discolocal.cluster.watcher"].watcher.pid
+print("discolocal.cluster.pool" in sys.modules, watcher in leaks.descendants())
+print([text for text in left if text.startswith("processes")])
+"""
+
+
 def test_an_open_cluster_leaves_its_root_and_a_closed_one_nothing() -> None:
     before = leaks.snapshot()
     cluster = LocalCluster(nodes=2)

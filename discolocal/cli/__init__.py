@@ -8,6 +8,7 @@ from __future__ import annotations
 import click
 
 from discolocal import __version__
+from discolocal.cli.blobs import ddfs
 from discolocal.cli.checking import check
 from discolocal.cli.packs import inspect, jobpack, submit
 from discolocal.cli.running import demo, run
@@ -22,5 +23,5 @@ def main() -> None:
     """Run Disco map/reduce jobs on this machine, check them, and send them to a Disco cluster."""
 
 
-for _command in (run, script, check, jobpack, inspect, submit, demo):
+for _command in (run, script, check, jobpack, inspect, submit, ddfs, demo):
     main.add_command(_command)

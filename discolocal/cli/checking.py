@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from discolocal.cli.options import cluster_options, errors_shown, job_arguments, job_class, job_options, pack_alone
+from discolocal.cli.options import cluster_options, errors_shown, takes_job
+
+if TYPE_CHECKING:
+    from discolocal.cli.asked import Asked
 
 
 @click.command()
-@click.argument("path", metavar="[MODULE.CLASS]", required=False)
-@click.argument("inputs", nargs=-1)
-@click.option(
-    "--pack", type=click.Path(exists=True, dir_okay=False), help="Look at this job pack instead, without running it."
-)
-@job_options
+@takes_job(pack="Look at this job pack instead, without running it.")
 @cluster_options
-def check(
-    path: str | None,
-    inputs: tuple[str, ...],
-    pack: str | None,
-    name: str | None,
-    partitions: int | None,
-    parameters: tuple[tuple[str, str], ...],
-    **cluster: Any,
-) -> None:
+def check(asked: Asked, **cluster: Any) -> None:
     """Tell what a job class would meet on a Disco cluster: code, what was seen, what happens there, what to change.
 
     The job is packed; with INPUTS, or a class that has some, it also runs here. Nothing of a pack given by --pack is
@@ -36,19 +26,16 @@ def check(
     from discolocal.report import check as check_job
     from discolocal.report import check_pack
 
-    arguments = job_arguments(name, partitions, parameters, inputs)
+    pack = asked.pack()
     if pack is not None:
-        pack_alone(path, arguments)
         from discolocal.fileutils import read_pack
 
         with errors_shown(), open(pack, "rb") as file:
             report = check_pack(read_pack(file))
-    elif path is None:
-        raise click.UsageError("Missing argument 'MODULE.CLASS' (or --pack FILE)")
     else:
         from discolocal import LocalCluster
 
-        job = job_class(path)
+        job, arguments = asked.job()
         with errors_shown(), LocalCluster(**cluster) as local:
             report = check_job(job, local, **arguments)
     with until_the_reader_stops():

@@ -1,16 +1,15 @@
-"""What several commands have in common: their options, how a job is named, and how errors are shown."""
+"""What several commands have in common: their options, and how errors are shown."""
 
 from __future__ import annotations
 
-import ast
-import importlib
-import os
-import sys
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
+
+from discolocal.cli.asked import Asked
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -60,80 +59,58 @@ def strict_option(function: F) -> F:
     return _all(function, (click.option("--strict", is_flag=True, help="Make portability warnings errors."),))
 
 
-def job_options(function: F) -> F:
-    """The options that are parameters of a job."""
-    options = (
-        click.option("-n", "--name", help="The job's name (default: the name of the class)."),
-        click.option("--partitions", type=int, help="Number of partitions."),
-        click.option(
-            "-P",
-            "--param",
-            "parameters",
-            type=(str, str),
-            multiple=True,
-            metavar="NAME VALUE",
-            help="A job parameter. VALUE is a Python literal such as 3, True or ['a'], or else text.",
-        ),
-    )
-    return _all(function, options)
+_JOB_OPTIONS = (
+    click.option("-n", "--name", help="The job's name (default: the name of the class)."),
+    click.option("-m", "--map", metavar="VALUE", help="The map function, such as module.function or a lambda."),
+    click.option("-r", "--reduce", metavar="VALUE", help="The reduce function."),
+    click.option("--partitions", metavar="VALUE", help="Number of partitions, or None."),
+    click.option("--save", metavar="VALUE", help="True to save the results in DDFS."),
+    click.option("--profile", metavar="VALUE", help="True to profile the tasks."),
+    click.option(
+        "-S",
+        "--scheduler",
+        type=(str, str),
+        multiple=True,
+        metavar="NAME VALUE",
+        help="A parameter of the scheduler, such as max_cores 4.",
+    ),
+    click.option(
+        "-P",
+        "--param",
+        "parameters",
+        type=(str, str),
+        multiple=True,
+        metavar="NAME VALUE",
+        help="A job parameter, as text; those of Disco's own that are no text, as a Python value.",
+    ),
+)
+_NAMES = ("name", "map", "reduce", "partitions", "save", "profile", "scheduler", "parameters")
+
+
+def takes_job(pack: str | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The job that a command is about, class, inputs and parameters, as its argument `asked`, an `Asked`.
+
+    Parameters: `pack` the help of an option --pack, by which a job pack can take their place.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def command(path: str | None, inputs: tuple[str, ...], pack: str | None = None, **others: Any) -> Any:
+            options = {name: others.pop(name) for name in _NAMES}
+            return function(asked=Asked(path, inputs, pack, options), **others)
+
+        alone = (click.option("--pack", type=click.Path(exists=True, dir_okay=False), help=pack),) if pack else ()
+        path = click.argument("path", metavar="[MODULE.CLASS]" if pack else "MODULE.CLASS", required=not pack)
+        inputs = click.argument("inputs", nargs=-1, metavar="[INPUT]...")
+        return _all(command, (path, inputs, *alone, *_JOB_OPTIONS))
+
+    return decorate
 
 
 def _all(function: F, options: tuple[Callable[[F], F], ...]) -> F:
     for option in reversed(options):
         function = option(function)
     return function
-
-
-def job_arguments(
-    name: str | None, partitions: int | None, parameters: tuple[tuple[str, str], ...], inputs: tuple[str, ...]
-) -> dict[str, Any]:
-    """The arguments of `run` that the options of `job_options` stand for."""
-    arguments: dict[str, Any] = {key: _value(text) for key, text in parameters}
-    if inputs:
-        arguments["input"] = list(inputs)
-    if name is not None:
-        arguments["name"] = name
-    if partitions is not None:
-        arguments["partitions"] = partitions
-    return arguments
-
-
-def with_urls_of_stdin(job: Any, arguments: dict[str, Any]) -> dict[str, Any]:
-    """The arguments with the lines of standard input as inputs, if neither they nor the class have any."""
-    if "input" in arguments or getattr(job, "input", None) is not None:
-        return arguments
-    return {**arguments, "input": [line.strip() for line in sys.stdin if line.strip()]}
-
-
-def _value(text: str) -> Any:
-    """The value of a Python literal; any other text as it is."""
-    try:
-        return ast.literal_eval(text)
-    except (MemoryError, RecursionError, SyntaxError, TypeError, ValueError):
-        return text
-
-
-def pack_alone(path: str | None, arguments: dict[str, Any]) -> None:
-    """Refuse, beside a pack, what would belong to a job class. Raises UsageError."""
-    if path is not None or arguments:
-        raise click.UsageError("--pack takes no job class, no inputs and no parameters: the pack has them")
-
-
-def job_class(path: str) -> Any:
-    """Import `module.Class`, looking in the working directory first."""
-    from discolocal.job import Job
-
-    module_name, _, class_name = path.rpartition(".")
-    if not module_name:
-        raise click.BadParameter(f"{path!r} is not of the form module.Class")
-    sys.path.insert(0, os.getcwd())
-    try:
-        found = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
-        raise click.BadParameter(f"cannot find {path}: {error}") from error
-    if not (isinstance(found, type) and issubclass(found, Job)):
-        raise click.BadParameter(f"{path} is not a Job class")
-    return found
 
 
 @contextmanager

@@ -12,27 +12,19 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-from discolocal.cli.options import errors_shown, job_arguments, job_class, job_options, with_urls_of_stdin
+from discolocal.cli.options import errors_shown, takes_job
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from discolocal.cli.asked import Asked
     from discolocal.wire.jobpack import JobPack
 
 
 @click.command()
-@click.argument("path", metavar="MODULE.CLASS")
-@click.argument("inputs", nargs=-1)
+@takes_job()
 @click.option("-o", "--output", required=True, type=click.Path(), help="The file to write; - is standard output.")
-@job_options
-def jobpack(
-    path: str,
-    inputs: tuple[str, ...],
-    output: str,
-    name: str | None,
-    partitions: int | None,
-    parameters: tuple[tuple[str, str], ...],
-) -> None:
+def jobpack(asked: Asked, output: str) -> None:
     """Write the job pack of a job class with INPUTS, as a master takes it.
 
     Modules of the working directory are found. Without INPUTS the urls are read from standard input, if the class
@@ -40,9 +32,8 @@ def jobpack(
     """
     from discolocal.error import DiscoError
 
-    job = job_class(path)
+    job, arguments = asked.job(stdin=True)
     with errors_shown():
-        arguments = with_urls_of_stdin(job, job_arguments(name, partitions, parameters, inputs))
         data = job().pack(**arguments).dumps()
         try:
             _write(output, data)

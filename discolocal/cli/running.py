@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from discolocal.cli.options import (
-    cluster_options,
-    errors_shown,
-    job_arguments,
-    job_class,
-    job_options,
-    pack_alone,
-    strict_option,
-    with_urls_of_stdin,
-)
+from discolocal.cli.options import cluster_options, errors_shown, strict_option, takes_job
+
+if TYPE_CHECKING:
+    from discolocal.cli.asked import Asked
 
 
 @click.command()
@@ -31,29 +26,15 @@ def demo(**cluster: Any) -> None:
 
 
 @click.command()
-@click.argument("path", metavar="[MODULE.CLASS]", required=False)
-@click.argument("inputs", nargs=-1)
-@click.option(
-    "--pack",
-    type=click.Path(exists=True, dir_okay=False),
-    help="Run this job pack instead. A job pack is a program: run only what you trust.",
-)
-@job_options
+@takes_job(pack="Run this job pack instead. A job pack is a program: run only what you trust.")
 @cluster_options
 @strict_option
-def run(
-    path: str | None,
-    inputs: tuple[str, ...],
-    pack: str | None,
-    name: str | None,
-    partitions: int | None,
-    parameters: tuple[tuple[str, str], ...],
-    **cluster: Any,
-) -> None:
+def run(asked: Asked, **cluster: Any) -> None:
     """Run a job class on INPUTS and print the records of its results, one a line, as KEY TAB VALUE.
 
-    Modules of the working directory are found. Without INPUTS the urls are read from standard input, if the class
-    does not name them itself.
+    Modules of the working directory are found, also such that import `disco`. Without INPUTS the urls are read from
+    standard input, a line for each, if the class does not name them itself. With --profile True the profile goes to
+    standard error, with --root the job's name.
 
     With --pack FILE a job pack runs as it is. Results that are no records of Disco are printed line by line.
     """
@@ -61,16 +42,26 @@ def run(
     from discolocal.cli.printing import print_records, records_or_lines
     from discolocal.core import result_iterator
 
-    arguments = job_arguments(name, partitions, parameters, inputs)
+    pack = asked.pack()
     if pack is not None:
-        pack_alone(path, arguments)
         click.echo(f"Running the programs in {pack} and reading its results as this user.", err=True)
         with errors_shown(), LocalCluster(**cluster) as local:
-            print_records(result_iterator(local.run(pack).urls, reader=records_or_lines))
+            results = local.run(pack)
+            _tell_name(results.job.name, cluster)
+            print_records(result_iterator(results.urls, reader=records_or_lines))
         return
-    if path is None:
-        raise click.UsageError("Missing argument 'MODULE.CLASS' (or --pack FILE)")
-    job = job_class(path)
-    arguments = with_urls_of_stdin(job, arguments)
+    job, arguments = asked.job(stdin=True)
     with errors_shown(), LocalCluster(**cluster) as local:
-        print_records(local.run(job, **arguments))
+        results = local.run(job, **arguments)
+        _tell_name(results.job.name, cluster)
+        print_records(results)
+        if arguments.get("profile"):
+            stats = local.profile_stats(results.job)
+            stats.stream = sys.stderr  # type: ignore[attr-defined]
+            stats.print_stats()
+
+
+def _tell_name(name: str, cluster: dict[str, Any]) -> None:
+    """Print the name of a job whose files are kept, by which they can be found."""
+    if cluster["root"] is not None:
+        click.echo(name, err=True)

@@ -17,7 +17,9 @@ from discolocal.cli.options import cluster_options, errors_shown, strict_option
 @cluster_options
 @strict_option
 @click.option(
-    "--era", type=click.Choice(["0.2"]), help="Records as in that version of Disco: lines without ends, texts."
+    "--era",
+    type=click.Choice(["0.2", "0.5"]),
+    help="Records as in that version of Disco: 0.2 lines without ends, texts; 0.5 (Python 3) lines of bytes.",
 )
 @click.argument("file", type=click.Path(exists=True))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[ARGS]...")
@@ -30,6 +32,8 @@ def script(file: str, arguments: tuple[str, ...], era: str | None, **cluster: An
     from discolocal.cluster import default
     from discolocal.compat import install_as_disco
 
+    if not os.path.isdir(file) and not os.path.isfile(file):  # Python would read it twice, and run what is left
+        raise click.BadParameter(f"{file} is a pipe or device: save the program in a file", param_hint="'FILE'")
     with errors_shown():
         install_as_disco(force=True, local=True, era=era)
         default.configure(**cluster)

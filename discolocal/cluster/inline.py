@@ -1,7 +1,8 @@
 """`start="inline"`: tasks run one after another in the caller's thread, without any process.
 
 The job goes through the same pack, files and protocol frames as with processes; only the pipes are
-function calls. While a task runs, the working directory is its job home, as on a node. For pdb, coverage,
+function calls. While a task runs, the working directory is its job home and the environment has the job's variables,
+as on a node; both are of the whole process, so other threads of the caller see them meanwhile. For pdb, coverage,
 monkeypatching and property tests.
 """
 
@@ -11,7 +12,8 @@ import os
 import sys
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from discolocal.cluster import homes
 from discolocal.cluster.execution import TaskRun
@@ -19,9 +21,11 @@ from discolocal.cluster.jobrun import JobRun, Work
 from discolocal.cluster.orders import TaskEnd, TaskEvent, TaskOrder
 from discolocal.cluster.scheduler import Scheduler
 from discolocal.cluster.transitions import Cancel, KillAsked, TaskAssigned
+from discolocal.cluster.watcher import watcher
+from discolocal.worker.classic import child
 
 _directory = threading.RLock()
-"""The working directory belongs to the whole process: one inline task at a time."""
+"""The working directory and the environment belong to the whole process: one inline task at a time."""
 
 
 def execute_task(order: TaskOrder, on_event: Callable[[TaskEvent], None]) -> TaskEnd:
@@ -41,7 +45,8 @@ def execute_task(order: TaskOrder, on_event: Callable[[TaskEvent], None]) -> Tas
         # Relative entries of the import path mean the directory that the job was submitted in.
         sys.path[:] = order.job.sys_path
         try:
-            serve(DirectChannel(run.feed), local=True)
+            with _variables(order.job.envs):
+                serve(DirectChannel(lambda data: _feed(run, data)), local=True)
         except SystemExit as error:
             run.worker_gone(error.code if isinstance(error.code, int) else int(error.code is not None), b"")
         finally:
@@ -54,6 +59,34 @@ def execute_task(order: TaskOrder, on_event: Callable[[TaskEvent], None]) -> Tas
     return run.end
 
 
+@contextmanager
+def _variables(envs: Mapping[str, str]) -> Iterator[None]:
+    """Context manager: the environment has these variables; afterwards they are what they were before."""
+    before = {name: os.environ.get(name) for name in envs}
+    os.environ.update(envs)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _feed(run: TaskRun, data: bytes) -> bytes:
+    """Hand the node what the worker says, and save its outputs when it is done: here nobody waits for the node."""
+    answer = run.feed(data)
+    if run.to_save and run.end is None:
+        from discolocal.cluster import saving
+
+        try:
+            run.saved(saving.save_outputs(run.order, run.home, run.to_save), "")
+        except Exception as error:
+            run.saved([], f"{type(error).__name__}: {error}")
+    return answer
+
+
 class Inline:
     """Runs jobs in the thread that submits them; has the same face as `Master`."""
 
@@ -63,6 +96,7 @@ class Inline:
         self._seed = seed
         self._slots = dict.fromkeys(names, workers)
         self._lock = threading.Lock()
+        child.guard = watcher
         self.ended: Counter[tuple[str, str]] = Counter()  # attempts by node and kind of end
 
     def set_slots(self, slots: Mapping[str, int]) -> None:

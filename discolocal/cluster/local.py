@@ -17,7 +17,7 @@ import threading
 import time
 import warnings
 import weakref
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from discolocal.cluster import nodepython, progress, store, submission
 from discolocal.cluster.holding import Holding
@@ -34,6 +34,10 @@ from discolocal.util import callers_level
 from discolocal.wire import names
 from discolocal.wire.jobpack import JobPack
 from discolocal.worker.client import warn
+
+if TYPE_CHECKING:
+    from discolocal.cluster.tags import TagStore
+    from discolocal.ddfs import DDFS
 
 _CLOSED = "This cluster is closed: make a new LocalCluster"
 STARTS = ("fork", "exec", "inline")
@@ -110,6 +114,7 @@ class LocalCluster(Questions, Nodes):
         self._site = Site(
             self.root, tuple(self.nodes), start, self.seed, max_failures, strict, float(timeouts), self.python
         )
+        self._tags: TagStore | None = None
         self._jobs: dict[str, JobRun] = {}
         self._lock = threading.Lock()
         # The directory is made after somebody knows that it has to be removed: this process may be killed any time.
@@ -157,6 +162,21 @@ class LocalCluster(Questions, Nodes):
     def kept(self) -> bool:
         """Whether the files stay when the cluster is closed."""
         return not self._holding.temporary
+
+    @property
+    def ddfs(self) -> DDFS:
+        """The tags and blobs of this cluster, a `DDFS`; they are files below `root` (reference 7).
+
+        Raises DiscoError when the cluster was closed and its files are gone.
+        """
+        from discolocal.cluster.tags import TagStore
+        from discolocal.ddfs import DDFS
+
+        if self.closed and not self.kept:
+            raise DiscoError(_CLOSED)
+        if self._tags is None:
+            self._tags = TagStore(self.root, self.nodes)  # it remembers directories that it has seen
+        return DDFS(self._tags)
 
     def close(self) -> None:
         """End running jobs, give the node processes back and remove a temporary root. Safe to call twice."""
@@ -216,7 +236,7 @@ class LocalCluster(Questions, Nodes):
             job = job()
         if isinstance(job, Job):
             handle = copy.copy(job)
-            pack = job._pack(jobargs, site.strict).dumps()
+            pack = job._pack(jobargs, site.strict, self).dumps()
         else:
             handle = Job()
             pack = _pack_bytes(job, jobargs)

@@ -23,7 +23,7 @@ class JobOrder(NamedTuple):
     this process, `master` its url; `worker` the path of the worker's program in the job home; `environ` the environment
     of a node, `envs` the job's own (1.6), `sys_path` the client's import path (not for `exec`), `files` the members of
     the job home that a node must unpack; `start` is how its workers start (fork, exec or inline), `timeouts` the factor
-    on the time-outs of 2.2; `seed` and `strict` are the cluster's.
+    on the time-outs of 2.2; `seed` and `strict` are the cluster's, `nodes` the names of all its nodes.
     """
 
     jobname: str
@@ -40,10 +40,14 @@ class JobOrder(NamedTuple):
     strict: bool
     start: str
     timeouts: float
+    nodes: tuple[str, ...]
 
 
 class TaskOrder(NamedTuple):
-    """Run attempt `run` of a task on `host`. `inputs` are (label, replica urls) in order."""
+    """Run attempt `run` of a task on `host`. `inputs` are (label, replica urls) in order.
+
+    `saved_as` is how the names of the blobs begin that the outputs become, "" when they stay files of the job.
+    """
 
     job: JobOrder
     taskid: int
@@ -53,6 +57,7 @@ class TaskOrder(NamedTuple):
     grouping: str
     group: tuple[int, str]
     inputs: tuple[tuple[int | str, tuple[str, ...]], ...]
+    saved_as: str = ""
 
     @property
     def key(self) -> Key:

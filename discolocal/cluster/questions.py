@@ -16,7 +16,7 @@ from discolocal.wire import event
 from discolocal.wire.jobpack import JobPack
 from discolocal.wire.packcheck import JobInfo
 from discolocal.worker import oob
-from discolocal.worker.old.warning import deprecated
+from discolocal.worker.old.warning import deprecated, old_jobdict
 
 if TYPE_CHECKING:
     from pstats import Stats
@@ -39,7 +39,12 @@ class Questions:
         """The directory of all job files (a node's DISCO_DATA)."""
         return store.data_dir(self.root)
 
-    def _urls(self, urls: list[list[str]]) -> ResultUrls:
+    @property
+    def master(self) -> str:
+        """The url by which tasks know this master: ``local://`` and the directory of the cluster."""
+        return f"local://{self.root}"
+
+    def _urls(self, urls: list[Any]) -> ResultUrls:
         return ResultUrls(urls, cast("LocalCluster", self))
 
     def _run_of(self, jobname: str | Job) -> JobRun:
@@ -111,7 +116,7 @@ class Questions:
             "timestamp": time.strftime("%Y/%m/%d %H:%M:%S", time.localtime(run.timestamp)),
             "active": self._status(run),
             "pipeline": run.counts(),
-            "results": [url for urls in run.results for url in urls],
+            "results": [url for urls in run.results for url in ([urls] if isinstance(urls, str) else urls)],
             "inputs": [url for item in info.inputs for url in item.urls],
             "worker": info.worker,
             "hosts": run.hosts(),
@@ -126,10 +131,15 @@ class Questions:
     def profile_stats(self, jobname: str | Job, mode: str = "") -> Stats:
         """Return the merged profiles of a job that ran with `profile=True` (reference 8.13).
 
-        `mode` is a stage, or how its name begins. Raises JobError when there is no profile.
+        `mode` is a stage, or how its name begins. Raises JobError when there is no profile, DataError for a damaged
+        one.
         """
-        run = self._run_of(jobname)
-        return profile_stats([store.job_home(self.data, node, run.name) for node in self.nodes], mode)
+        name, ddfs = _name(jobname), store.ddfs_dir(self.data)
+        try:
+            keys = oob.keys(ddfs, name)
+        except CommError:
+            keys = []
+        return profile_stats(name, keys, lambda key: oob.load(ddfs, name, key), mode)
 
     def oob_get(self, jobname: str | Job, key: str) -> bytes | None:
         """Return an out-of-band result of a job, also after `clean` (reference 7.5).
@@ -149,6 +159,18 @@ class Questions:
         Raises CommError (`code` 404) when it has none, or is unknown.
         """
         return oob.keys(store.ddfs_dir(self.data), _name(jobname))
+
+    def save_oob(self, jobname: str | Job, key: str, value: bytes) -> None:
+        """Store an out-of-band result of a job, as its tasks do with `put` (reference 7.5)."""
+        oob.store(store.ddfs_dir(self.data), _name(jobname), key, value)
+
+    def jobdict(self, jobname: str | Job) -> dict[str, Any]:
+        """Return the job dict of a job, as in Disco 0.3; today ``jobpack(jobname).jobdict``."""
+        return old_jobdict(self, "jobdict", jobname)
+
+    def jobspec(self, jobname: str | Job) -> dict[str, Any]:
+        """Return the same, under the name of Disco 0.2."""
+        return old_jobdict(self, "jobspec", jobname)
 
     def joblist(self) -> list[tuple[float, str, str]]:
         """Return (submission time in seconds, status, name) of the jobs, newest first."""

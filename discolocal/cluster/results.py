@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from discolocal.job import Job
 
 
-class ResultUrls(list[list[str]]):
-    """The result urls of a job in Disco's shape, a list of one url list per output (reference 3.2).
+class ResultUrls(list[Any]):
+    """The result urls of a job in Disco's shape, a list of one url list per output, or of a tag's url (reference 3.2).
 
     Holds on to its cluster, so that a temporary cluster lives as long as its results are in use.
     """
 
-    def __init__(self, urls: list[list[str]], cluster: LocalCluster) -> None:
+    def __init__(self, urls: list[Any], cluster: LocalCluster) -> None:
         super().__init__(urls)
         self.cluster = cluster
 
-    def __reduce__(self) -> tuple[type[list[list[str]]], tuple[list[list[str]]]]:
+    def __reduce__(self) -> tuple[type[list[Any]], tuple[list[Any]]]:
         """As the input of another job they are plain urls: the cluster does not travel with them."""
         return list, (list(self),)
 

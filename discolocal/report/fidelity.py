@@ -15,7 +15,7 @@ from discolocal.error import DiscoError, JobError
 from discolocal.job import Job
 from discolocal.schemes import scheme_of
 from discolocal.wire import event, names
-from discolocal.wire.packcheck import InvalidPack, JobInfo
+from discolocal.wire.packcheck import INPUT, InvalidPack, JobInfo
 from discolocal.wire.packcheck import check as as_master
 from discolocal.wire.portability import CODES, NOTE, REFUSED
 from discolocal.worker.client import gathering
@@ -92,13 +92,14 @@ def check(job: Job | type[Job], cluster: LocalCluster | None = None, **jobargs: 
     """
     if isinstance(job, type):
         job = job()
+    jobargs = job._listed(jobargs)  # it is packed here, and again for its run
     has_inputs = job._worker().getitem("input", job, jobargs) is not None
     if not has_inputs:
         jobargs = {**jobargs, "input": []}
     findings: list[Finding] = []
     with gathering(keep=True) as warnings:
         try:
-            pack = job.pack(**jobargs).dumps()
+            pack = (job if cluster is None else job._with_master(cluster)).pack(**jobargs).dumps()
         except Exception as error:
             findings.append(_error(error))
             pack = b""
@@ -136,11 +137,13 @@ def _of_info(info: JobInfo) -> Iterator[Finding]:
         yield _finding("no-stages", "the job has no stages")
     elif info.pipeline[0][2]:
         yield _finding("concurrent-first-stage", f"the first stage, {info.pipeline[0][0]}, is concurrent")
+    if any(stage == INPUT for stage, _, _ in info.pipeline):
+        yield _finding("stage-named-input", f"a stage has the name {INPUT!r}")
     if info.max_cores < 1:
         yield _finding("max-cores", f"max_cores is {info.max_cores}")
     odd = sorted({char for char in info.prefix if names.safe_name(char) != char})
     if odd:
-        yield _finding("prefix-characters", f"the name {info.prefix!r} has the characters {''.join(odd)}")
+        yield _finding("prefix-characters", f"the name {info.prefix!r} has {', '.join(map(repr, odd))} in it")
     urls = [url for item in info.inputs for url in item.urls]
     raw = next((url for url in urls if scheme_of(url) == "raw" and _spoils(url)), None)
     if raw is not None:

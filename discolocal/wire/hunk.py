@@ -73,6 +73,9 @@ class HunkWriter:
     hunk is exact and the others are written like that: small streams are those of a cluster, large ones are quick.
     `close` must be called; it does not close what `write` writes to.
 
+    With `max_record_size` a record of a hunk that is pickled to more bytes is refused (ValueError) and left out; such a
+    stream is never `loose`.
+
     `add(key, value)`, `append(record)` and `add_all(pairs)` are functions made for this writer: one call each.
     `by_value` becomes True when a record was pickled together with classes that no module defines.
     Raises ValueError for a bad parameter, PicklingError (naming the record) for what cannot be pickled.
@@ -90,11 +93,13 @@ class HunkWriter:
         min_hunk_size: int = MIN_HUNK_SIZE,
         loose: bool = False,
         relaxing: bool = False,
+        max_record_size: int | None = None,
     ) -> None:
         if version not in (0, 1):
             raise ValueError(f"version of a record stream must be 0 or 1, not {version!r}")
         if compression_level not in range(-1, 10):
             raise ValueError(f"compression_level must be 0 to 9, not {compression_level!r}")
+        loose = loose and max_record_size is None
         self.by_value = False
         self._write = write
         self._level = compression_level
@@ -107,10 +112,18 @@ class HunkWriter:
             self.add = lambda key, value: write(netstring.encode(key, value))
             self.append = lambda record: self.add(*record)
             self.add_all = self.extend
+        elif max_record_size is not None:
+            self._make_limited(max_record_size)
         elif loose:
             self._make_loose()
         else:
             self._make_exact(relaxing)
+        self._made_add = self.add
+
+    @property
+    def adds_itself(self) -> bool:
+        """Whether `add_all` does what `add` does: nobody has put an `add` of their own in its place."""
+        return self.add is self._made_add
 
     def _make_exact(self, relaxing: bool) -> None:
         """Make `add` and `append` look at the size of the hunk after every record, as the real writer does."""
@@ -154,6 +167,31 @@ class HunkWriter:
                     flush()
 
         self.add, self.append, self.add_all = lambda key, value: append((key, value)), append, add_all
+
+    def _make_limited(self, largest: int) -> None:
+        """Make `add` and `append` look at the size of the hunk and of the record after every record."""
+        dump, clear, tell = self._pickler.dump, self._pickler.clear_memo, self._buffer.tell
+        recover, flush, limit = self._recover, self._flush, self._limit
+        end = 0  # of the last complete record
+
+        def append(record: Any) -> None:
+            nonlocal end
+            try:
+                dump(record)
+            except Exception as error:
+                recover(record, error, end)
+            clear()
+            size = tell() - end
+            if size > largest:
+                self._buffer.seek(end)
+                self._buffer.truncate()
+                raise ValueError(f"Record of size {size} is larger than max_record_size: {largest}")
+            end += size
+            if end > limit:
+                flush()
+                end = 0
+
+        self.add, self.append, self.add_all = lambda key, value: append((key, value)), append, self.extend
 
     def _make_loose(self) -> None:
         """Make `add` and `append` look at the size of the hunk now and then."""
@@ -246,7 +284,7 @@ class HunkWriter:
                 self._flush()
             self._write(end_hunk(self._level))
         # The functions refer to the writer and the writer to them: without this the buffers would stay for a while.
-        self.add = self.append = self.add_all = _closed
+        self.add = self.append = self.add_all = self._made_add = _closed
         del self._pickler, self._buffer
 
 

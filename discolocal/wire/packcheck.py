@@ -18,6 +18,12 @@ NO_LIMIT = 1 << 31  # cores of a job that asks for no limit
 MAX_PREFIX = 220
 MAX_STAGE = 200
 MAX_PART = 255
+# Bytes that Linux hands to a program it starts: of one variable, "NAME=value" and a zero byte (MAX_ARG_STRLEN); of all
+# of them, each with a pointer, a quarter of a stack of the usual size.
+MAX_VARIABLE = 128 * 1024
+MAX_ENVIRONMENT = 2 * 1024 * 1024
+_POINTER = 8
+INPUT = "input"  # the stage that a master says the inputs of a job come from
 
 Pipeline = list[tuple[str, str, bool]]
 
@@ -64,7 +70,8 @@ def check(data: bytes, master_rules: bool = True) -> JobInfo:
 
     With `master_rules=False` also what a master accepts is refused when no task of the job could ever run or end, or
     files outside the job home would be touched: a worker that is no path inside the job home, a prefix or a stage that
-    spoils the names of files and urls, variables that no environment can hold.
+    spoils the names of files and urls, a stage that a master takes for the inputs, variables that no environment can
+    hold.
     """
     try:
         return _check(data, master_rules)
@@ -185,6 +192,8 @@ def _check_names(prefix: str, worker: Any, pipeline: Pipeline) -> None:
     if not parts or outside or not _is_system_text(worker):
         raise InvalidPack(quoted(f"the worker {_show(worker)[:100]!r} is not the path of a file in the job home"))
     for stage, _, _ in pipeline:
+        if stage == INPUT:
+            raise InvalidPack(quoted(f"invalid name of a stage: {stage!r} is what a master calls the job's inputs"))
         if unfit := "has a slash in it" if "/" in stage else _unfit(stage, MAX_STAGE):
             raise InvalidPack(quoted(f"invalid name of a stage: {stage[:60]!r} {unfit}"))
 
@@ -214,6 +223,15 @@ def _check_environment(jobenvs: dict[str, str]) -> None:
             raise InvalidPack(
                 quoted(f"invalid jobenvs: the value of {name[:60]!r} has a zero byte or a lone surrogate in it")
             )
+    sizes = {name: len(f"{name}={value}\0".encode()) for name, value in jobenvs.items()}
+    for name, size in sizes.items():
+        if size > MAX_VARIABLE:
+            why = f"{name[:60]!r} and its value have {size} bytes, and Linux starts no program with more than"
+            raise InvalidPack(quoted(f"invalid jobenvs: {why} {MAX_VARIABLE} for a variable (MAX_ARG_STRLEN)"))
+    total = sum(sizes.values()) + _POINTER * len(sizes)
+    if total > MAX_ENVIRONMENT:
+        why = f"all of them have {total} bytes, and Linux starts no program with more than"
+        raise InvalidPack(quoted(f"invalid jobenvs: {why} {MAX_ENVIRONMENT}, a quarter of the usual stack"))
 
 
 def _scheduler(value: Any) -> dict[str, Any]:

@@ -33,6 +33,30 @@ class Code(NamedTuple):
 
 CODES: dict[str, Code] = {
     # What the job's parameters say
+    "external-files": Code(
+        WARNING,
+        (36,),
+        "an external program runs in the job home, and its files are in ext.map or ext.reduce below it",
+        "open them there, which works here too, or give them in required_files",
+    ),
+    "external-flush": Code(
+        WARNING,
+        (),
+        "an external map gets a record when it has answered the one before: one that keeps its answer back hangs",
+        "flush standard output after each answer",
+    ),
+    "external-params": Code(
+        WARNING,
+        (36,),
+        "ext_params that are a text do not reach the program: it gets 0 and a newline",
+        "give a dict",
+    ),
+    "external-program": Code(
+        WARNING,
+        (36,),
+        "an external program has the mode 0100: its interpreter cannot read a script, unless it runs as root",
+        "give a compiled program, which may start a script among its files",
+    ),
     "force-local": Code(
         WARNING,
         (6,),
@@ -54,7 +78,8 @@ CODES: dict[str, Code] = {
     "prefix-characters": Code(
         WARNING,
         (),
-        "the job runs, but the tag of its out-of-band results cannot be used",
+        "every task fails when a shell reads a character of the name, such as a quote, as its own; else the job runs,"
+        " but the tag of its out-of-band results cannot be used",
         "name the job with letters, digits, _, - and @ or : only",
     ),
     "oob-text": Code(
@@ -75,6 +100,12 @@ CODES: dict[str, Code] = {
         "wait(clean=True) kills a job that is not done within the first poll_interval",
         "wait without clean and call clean afterwards",
     ),
+    "none-parameter": Code(
+        WARNING,
+        (),
+        "a stream or partition function that is None makes every task fail with a TypeError",
+        "leave out what is to have its default",
+    ),
     "implied-module": Code(
         WARNING,
         (30,),
@@ -86,6 +117,18 @@ CODES: dict[str, Code] = {
         (),
         "a list in the list of inputs stands for replicas of the same data: only the first result in it is read",
         "add lists of results with +, without brackets around them",
+    ),
+    "bare-tag": Code(
+        WARNING,
+        (),
+        "an input without a scheme is a path, whatever tags there are: no such file",
+        "write tag:// before the name",
+    ),
+    "save-results": Code(
+        WARNING,
+        (31,),
+        "a job that ends with its map fails with NotImplementedError when it saves partitioned results",
+        "set partitions=None, or write save=True",
     ),
     "missing-module": Code(
         WARNING,
@@ -130,6 +173,18 @@ CODES: dict[str, Code] = {
         "Disco's client sends an object by the name of its class, which a node cannot import",
         "use a function, or put the class into the module of the job",
     ),
+    "open-file": Code(
+        CLIENT,
+        (),
+        "Disco's client pickles parameters, and pickle refuses an open file: TypeError at submission",
+        "give its text, or the file in required_files",
+    ),
+    "tag-in-list": Code(
+        CLIENT,
+        (),
+        "Disco's client makes a list inside of a list of a tag in brackets, and what becomes of it is no input",
+        "take the brackets around the tag away",
+    ),
     "required-modules": Code(
         CLIENT,
         (30,),
@@ -150,11 +205,30 @@ CODES: dict[str, Code] = {
         "the default partition function takes str and bytes keys only: the job fails",
         "convert the keys or give a partition function",
     ),
+    "map-partition": Code(
+        WARNING,
+        (),
+        "this_partition() is 0 in every map task; before Disco 0.5 it was the number of the task",
+        "use Task.taskid, which every task has for itself",
+    ),
     "message-rate": Code(
         WARNING,
         (2, 3),
         "ten messages of one task within a second kill the whole job; each line printed is one",
         "print less, or set status_interval=0",
+    ),
+    "method-parameters": Code(
+        WARNING,
+        (),
+        "the parameters of reduce and of stream functions are counted to know what to pass, with the self of a method",
+        "make it a staticmethod; what it needs of the job can be in params",
+    ),
+    "oob-key": Code(
+        WARNING,
+        (),
+        "tasks that put the same key hide each other's values, and which one is read depends on their timing; those of"
+        " attempts that failed count as well",
+        "put Task.taskid into the keys, or let one task put each key",
     ),
     "os-error": Code(
         WARNING,
@@ -230,12 +304,6 @@ CODES: dict[str, Code] = {
         "the job is accepted and never runs a task",
         "let the first stage not be concurrent",
     ),
-    "external-program": Code(
-        REFUSED,
-        (36,),
-        "external programs run with a mode of 0100, in the job home, and take only string params",
-        "use Python functions, or a worker in another language",
-    ),
     "max-cores": Code(
         REFUSED,
         (5,),
@@ -248,11 +316,11 @@ CODES: dict[str, Code] = {
         "the number is used as it is, and with one partition the records are lost",
         "return an int in range(nr_partitions)",
     ),
-    "save-results": Code(
+    "stage-named-input": Code(
         REFUSED,
-        (31,),
-        "a job that ends with its map fails with NotImplementedError when it saves partitioned results",
-        "leave save_results out, or set partitions=None",
+        (),
+        "the master takes the stage for the inputs of the job, and starts it anew whenever it ends: the job never ends",
+        "give the stage another name",
     ),
     "unknown-argument": Code(
         REFUSED,

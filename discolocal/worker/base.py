@@ -19,12 +19,18 @@ if TYPE_CHECKING:
 
 
 MEMORY_LIMIT = "DISCO_WORKER_MAX_MEM"
+# How many parameters a job function has at most: one that needs more is a method (reference 8.3 to 8.8).
+_PARAMETERS = {
+    "map": 2, "map_init": 2, "map_reader": 4, "combiner": 5, "partition": 3,
+    "reduce": 3, "reduce_init": 2, "reduce_reader": 4,
+}  # fmt: skip
 
 
 def plain_function(owner: object, key: str) -> FunctionType | None:
     """The function behind a class attribute that was meant to be static: defined plainly, without `self`.
 
-    None when the attribute is anything else: a method, static, of the instance, no function.
+    None when the attribute is anything else: a method, whatever it calls its first parameter, static, of the instance,
+    no function.
     """
     from types import FunctionType
 
@@ -34,7 +40,8 @@ def plain_function(owner: object, key: str) -> FunctionType | None:
         if key in cls.__dict__:
             value = cls.__dict__[key]
             if isinstance(value, FunctionType) and value.__code__.co_varnames[:1] != ("self",):
-                return value
+                needed = value.__code__.co_argcount - len(value.__defaults__ or ())
+                return value if needed <= _PARAMETERS.get(key, needed) else None
             return None
     return None
 
@@ -98,10 +105,10 @@ class Worker(dict[str, Any]):
         from discolocal.worker import client
 
         client.check_arguments(self, job, jobargs)
-        client.check_unsupported(self, job, jobargs)
+        client.check_common(self, job, jobargs)
         return {
             "prefix": client.prefix(self, job, jobargs),
-            "save_results": False,
+            "save_results": client.saves_results(self, job, jobargs),
             "save_info": self.getitem("save_info", job, jobargs, "ddfs"),
             "scheduler": client.scheduler(self, job, jobargs),
             "owner": self.getitem("owner", job, jobargs) or client.owner(),
@@ -166,16 +173,16 @@ class Worker(dict[str, Any]):
         """Run the task and report its outputs (reference 2.10)."""
         if not task.inline:
             _limit_memory(os.environ.get(MEMORY_LIMIT, ""))
-        directory = task.directory
+        task.uid  # noqa: B018  a directory that cannot be made ends the task before it has done anything
         try:
-            self._profiled_run(task, job, directory, jobargs)
+            self._profiled_run(task, job, jobargs)
             self.end(task, job, **jobargs)
         except BaseException:
             for output in self.outputs.values():
                 output.discard()
             raise
 
-    def _profiled_run(self, task: Task, job: Any, directory: str, jobargs: dict[str, Any]) -> None:
+    def _profiled_run(self, task: Task, job: Any, jobargs: dict[str, Any]) -> None:
         run = self._shuffle if self._leaves_to_us(task, job, jobargs) else self.run
         if self.getitem("profile", job, jobargs):
             from cProfile import Profile
@@ -183,7 +190,7 @@ class Worker(dict[str, Any]):
             profile = Profile()
             profile.runcall(run, task, job, **jobargs)
             # Only here, so that an attempt that failed does not count (reference 8.13).
-            profile.dump_stats(task.file(f"{directory}/profile-{task.uid}"))
+            _save_profile(task, profile)
         else:
             run(task, job, **jobargs)
 
@@ -219,6 +226,23 @@ class Worker(dict[str, Any]):
         from discolocal.worker.program import run
 
         return run()
+
+
+def _save_profile(task: Task, profile: Any) -> None:
+    """Store what `cProfile` has counted, in its own format, as an out-of-band result of the job (reference 8.13)."""
+    import marshal
+
+    from discolocal.error import DiscoError
+    from discolocal.worker import oob
+
+    profile.create_stats()
+    try:
+        key = oob.check_key(f"profile-{task.uid}")
+    except DiscoError as error:
+        raise DiscoError(
+            f"profile=True: the profile has the name of its task and so that of its stage: {error}"
+        ) from None
+    oob.put(task, key, marshal.dumps(profile.stats))
 
 
 def _warn_by_value(task: Task, file: Any) -> None:

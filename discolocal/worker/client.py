@@ -1,4 +1,4 @@
-"""The client's side of a worker: checks parameters and expands inputs (reference 1.5).
+"""The client's side of a worker: checks parameters (reference 1.5); inputs are expanded in `expanding`.
 
 Whatever can be found wrong before a job is submitted is found here, with the name of the parameter.
 """
@@ -10,21 +10,15 @@ import re
 import threading
 from typing import TYPE_CHECKING, Any
 
-from discolocal.error import DataError, DiscoError, PortabilityWarning
-from discolocal.schemes import scheme_of
-from discolocal.schemes.scheme_file import local_file
+from discolocal.error import DiscoError, PortabilityWarning
 from discolocal.wire import names
 from discolocal.worker.base import plain_function
 from discolocal.worker.serving import short_repr
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
-    from discolocal.wire.index import Line
     from discolocal.worker.base import Worker
-
-NOT_A_LIST = "Job 'input' is not a list of input locations,or a list of such lists: "
-
 
 # What a url may hold as it is (reference 2.8: the job's name is part of urls and of lines that end at a blank).
 _NAME = re.compile(r"[A-Za-z0-9!$&'()*+,:;=@_~-]+")
@@ -92,7 +86,7 @@ def warn(code: str, text: str) -> None:
         _gathered.warnings.append(warning)
 
 
-def _issue(warning: PortabilityWarning) -> None:
+def _issue(warning: Warning) -> None:
     import warnings
 
     from discolocal.util import callers_level
@@ -113,19 +107,57 @@ def refusal(code: str, text: str) -> DiscoError:
     return error
 
 
+def check_parameters(worker: Worker, job: Any, given: dict[str, Any]) -> None:
+    """Raise TypeError for an argument that neither the worker nor the job knows as a parameter."""
+    for text in _unknown(worker, job, given):
+        raise UnknownArgument(text)
+
+
 def check_arguments(worker: Worker, job: Any, jobargs: dict[str, Any]) -> None:
-    """Raise TypeError for an argument of `run` that neither the worker nor the job knows as a parameter."""
+    """Raise TypeError for an argument of `run` that neither the worker nor the job knows as a parameter.
+
+    Disco has no such error, and warnings take its place where it would be one too many: a UserWarning for a worker
+    whose `run` may read the argument from its `jobargs`, a PortabilityWarning after `ignore_unknown_arguments`.
+    """
+    for text in _unknown(worker, job, jobargs):
+        if _reads_arguments(worker):
+            _issue(UserWarning(f"{text}; only the worker's own code sees it, in its jobargs"))
+        elif _ignoring[0]:
+            warn("unknown-argument", f"{text}; it has no effect")
+        else:
+            raise UnknownArgument(text)
+
+
+_ignoring = [False]
+
+
+def ignore_unknown_arguments(ignored: bool) -> None:
+    """From now on only warn of arguments of `run` that nobody knows, or refuse them again.
+
+    Programs that say `disco` are used to it: Disco ignores what it does not know.
+    """
+    _ignoring[0] = ignored
+
+
+def _unknown(worker: Worker, job: Any, jobargs: dict[str, Any]) -> Iterator[str]:
+    """What is wrong with each argument that is no parameter."""
     known = {*worker, *worker.job_parameters}
     reserved = getattr(type(job), "reserved_names", ())
     for name in jobargs:
         if name in known:
             continue
+        text = f"run() got an unexpected argument {name!r}"
         if name in reserved:
-            raise UnknownArgument(
-                f"run() got an unexpected argument {name!r}: it is no parameter, every Job has that name"
-            )
-        if not hasattr(job, name):
-            raise UnknownArgument(f"run() got an unexpected argument {name!r}{_nearest(name, known)}")
+            yield f"{text}: it is no parameter, every Job has that name"
+        elif not hasattr(job, name):
+            yield f"{text}{_nearest(name, known)}"
+
+
+def _reads_arguments(worker: Worker) -> bool:
+    """Whether code of the user's gets all arguments of `run`: that of a worker that is not the classic one."""
+    from discolocal.worker.classic.worker import Worker as ClassicWorker
+
+    return type(worker).run is not ClassicWorker.run
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
@@ -136,15 +168,8 @@ def _nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(sorted(known))}"
 
 
-def check_unsupported(worker: Worker, job: Any, jobargs: dict[str, Any]) -> None:
-    """Raise DiscoError for parameters that need what a local cluster does not have; check those of every worker."""
-    for name in ("save", "save_results"):
-        if worker.getitem(name, job, jobargs):
-            raise refusal(
-                "save-results",
-                f"{name}={short_repr(worker.getitem(name, job, jobargs))}: saving results needs DDFS,"
-                " which a local cluster does not have",
-            )
+def check_common(worker: Worker, job: Any, jobargs: dict[str, Any]) -> None:
+    """Check the parameters of every worker. Raises DiscoError for values that cannot work."""
     required = worker.getitem("required_files", job, jobargs)
     if required and not isinstance(required, dict) and not is_iterable(required):
         raise DiscoError(
@@ -156,6 +181,26 @@ def check_unsupported(worker: Worker, job: Any, jobargs: dict[str, Any]) -> None
     for item in modules or ():
         if not isinstance(item, str) and not (isinstance(item, (tuple, list)) and len(item) == 2):
             raise DiscoError(f"required_modules must hold names or (name, path) pairs, not {short_repr(item)}")
+
+
+def saves_results(worker: Worker, job: Any, jobargs: dict[str, Any]) -> bool:
+    """Whether the results become blobs of a tag: `save_results`, or `save` as it was before (reference 1.5).
+
+    Warns of what Disco's own worker refuses to save (trap 31). Raises DiscoError for a value that is no truth value.
+    """
+    save, given, has_map, has_reduce, partitions = (
+        worker.getitem(name, job, jobargs) for name in ("save", "save_results", "map", "reduce", "partitions")
+    )
+    for name, value in (("save", save), ("save_results", given)):
+        if value not in (True, False, None):
+            raise DiscoError(f"{name} must be True or False, not {short_repr(value)}")
+    if given and has_map and not has_reduce and partitions:
+        warn(
+            "save-results",
+            "the job ends with its map, whose results are partitioned, and saves them: on a cluster that is a"
+            " NotImplementedError in every map; set partitions=None, or write save=True",
+        )
+    return bool(save or given)
 
 
 def check_function(worker: Worker, job: Any, jobargs: dict[str, Any], name: str) -> None:
@@ -191,12 +236,13 @@ def prefix(worker: Worker, job: Any, jobargs: dict[str, Any]) -> str:
         raise DiscoError(
             f"The name of a job may have {_MAX_NAME} characters, as it becomes that of a directory, not {len(prefix)}"
         )
-    odd = "".join(sorted({char for char in prefix if names.safe_name(char) != char}))
+    odd = ", ".join(repr(char) for char in sorted({char for char in prefix if names.safe_name(char) != char}))
     if odd:
         warn(
             "prefix-characters",
-            f"the name {short_repr(prefix)} has the characters {odd}, which no tag may have: on a cluster out-of-band"
-            " results of the job cannot be used; take letters, digits, _, -, @ and : only",
+            f"the name {short_repr(prefix)} has {odd} in it: on a cluster a shell may take such a character for its"
+            " own, and every task fails, and out-of-band results of the job cannot be used; take letters, digits, _, -,"
+            " @ and : only",
         )
     return prefix
 
@@ -237,165 +283,14 @@ def owner() -> str:
     return f"{login}@{os.uname().nodename}"
 
 
-# Inputs
+# Values
 
 
 def is_iterable(value: object) -> bool:
     """Whether `value` can be a list of inputs: it can be iterated and is no text."""
-    return hasattr(value, "__iter__") and not isinstance(value, (str, bytes, bytearray, dict)) and not _is_path(value)
+    return hasattr(value, "__iter__") and not isinstance(value, (str, bytes, bytearray, dict)) and not is_path(value)
 
 
-def _is_path(value: object) -> bool:
+def is_path(value: object) -> bool:
+    """Whether `value` is a path that is no text, such as a `pathlib.Path`."""
     return hasattr(value, "__fspath__")
-
-
-def expand_inputs(value: Any, keep_dirs: bool = False) -> list[Any]:
-    """The `input` parameter as the job dict has it: urls, and lists of urls that are replicas (reference 1.5).
-
-    Paths become absolute, patterns such as ``*.txt`` the files that match; ``dir://`` urls become the files they
-    list, unless `keep_dirs`. Raises DiscoError for anything that is no list, and for local files that are missing.
-    """
-    if not is_iterable(value):
-        raise DiscoError(f"{NOT_A_LIST}{short_repr(value)}")
-    inputs: list[Any] = []
-    for item in value:
-        if not _is_path(item) and not item:
-            continue
-        if not is_iterable(item):
-            inputs += _expand(item, keep_dirs)
-            continue
-        items = list(item)
-        if indexes := _indexes(items):
-            inputs += _replicated_index(indexes, keep_dirs)
-        else:
-            inputs.append(_replicas(items, keep_dirs))
-    return inputs
-
-
-def _indexes(items: Iterable[Any]) -> list[str]:
-    """The ``dir://`` urls in a list of replicas, at any depth; none if there is anything else in it."""
-    from discolocal.util import flatten
-
-    urls = list(flatten(items))
-    return urls if all(isinstance(url, str) and scheme_of(url) == "dir" for url in urls) else []
-
-
-def _replicated_index(urls: list[str], keep_dirs: bool) -> list[Any]:
-    """An index of which there are replicas, as inputs: each of its files with its replicas, or the list of indexes.
-
-    Indexes that list something else than the first one are no replicas of it. They are left out, as a cluster does it,
-    with a warning.
-    """
-    if keep_dirs and len(urls) == 1:
-        return [urls]
-    from discolocal.schemes.scheme_dir import check_size
-
-    found = _readable(urls)
-    first, lines = found[0]
-    listed = [(line.label, line.size) for line in lines]
-    same = [(url, more) for url, more in found if [(line.label, line.size) for line in more] == listed]
-    if len(same) < len(found):
-        warn(
-            "index-replicas",
-            f"a list in the list of inputs stands for replicas of the same data, but {len(found) - len(same)} of its"
-            f" {len(found)} results differ from {first}: a cluster reads the first one alone, and so does this run; add"
-            " lists of results with +, without brackets around them",
-        )
-    if keep_dirs:
-        return [[url for url, _lines in same]]
-    for line in lines:
-        check_size(line)  # a map gets the file's url alone: a later look would not know its size
-    return [[line.url for line in replicas] for replicas in zip(*(more for _url, more in same))]
-
-
-def _readable(urls: list[str]) -> list[tuple[str, list[Line]]]:
-    """Those of the indexes that can be read, with what they list. Raises DataError when there are none."""
-    from discolocal.schemes.scheme_dir import read_index
-
-    found: list[tuple[str, list[Line]]] = []
-    for number, url in enumerate(urls, 1):
-        try:
-            found.append((url, read_index(url)))
-        except DataError:
-            if number == len(urls) and not found:
-                raise
-    return found
-
-
-def _replicas(items: Iterable[Any], keep_dirs: bool) -> list[Any]:
-    """A list of replicas; a missing file among them is allowed as long as others are left."""
-    replicas: list[Any] = []
-    missing: DiscoError | None = None
-    for item in items:
-        if is_iterable(item):
-            replicas += _replicas(item, keep_dirs)
-            continue
-        try:
-            found = _expand(item, keep_dirs)
-        except MissingInput as error:
-            missing = error
-            replicas.append(error.path)
-            continue
-        if len(found) != 1 and scheme_of(str(item)) != "dir":
-            raise DiscoError(f"The pattern {short_repr(item)} in a list of replicas stands for {len(found)} files")
-        for one in found:
-            replicas += one if isinstance(one, list) else [one]
-    if missing is not None and all(
-        isinstance(r, str) and scheme_of(r) == "" and not os.path.exists(r) for r in replicas
-    ):
-        raise missing
-    return replicas
-
-
-class MissingInput(DiscoError):
-    """A local input file that is not there; `path` is its absolute path."""
-
-    def __init__(self, path: str, given: str) -> None:
-        super().__init__(f"Input file does not exist: {path}" + ("" if path == given else f" (given as {given!r})"))
-        self.path = path
-
-
-def _expand(item: Any, keep_dirs: bool) -> list[Any]:
-    """One entry of the inputs as a list of urls."""
-    if _is_path(item):
-        item = os.fspath(item)
-    if not isinstance(item, str):
-        text = f"{NOT_A_LIST}an input may not be {short_repr(item)} of type {type(item).__name__}"
-        raise refusal("bytes-input", text) if isinstance(item, (bytes, bytearray)) else DiscoError(text)
-    scheme = scheme_of(item)
-    if scheme in ("", "file"):
-        return _local_files(local_file(item), item)
-    if scheme == "tag":
-        raise DiscoError(f"Input {item}: tags need DDFS, which a local cluster does not have")
-    if scheme == "dir" and not keep_dirs:
-        from discolocal.schemes.scheme_dir import check_size, read_index
-
-        lines = read_index(item)
-        for line in lines:
-            check_size(line)  # a map gets the file's url alone: a later look would not know its size
-        return [[line.url] for line in lines]
-    return [item]
-
-
-def _local_files(path: str, given: str) -> list[Any]:
-    path = os.path.abspath(os.path.expanduser(path))
-    if os.path.isfile(path):
-        return [_checked(path, given)]
-    if os.path.isdir(path):
-        raise DiscoError(f"Input is a directory, not a file: {path} (use {path}/* for the files in it)")
-    if os.path.exists(path):
-        raise DiscoError(f"Input is not a regular file, which tasks could not read again: {path}")
-    if any(c in path for c in "*?["):
-        import glob
-
-        found = sorted(name for name in glob.glob(path, recursive=True) if os.path.isfile(name))
-        if found:
-            return [_checked(name, given) for name in found]
-        raise DiscoError(f"No input file matches {path}" + ("" if path == given else f" (given as {given!r})"))
-    raise MissingInput(path, given)
-
-
-def _checked(path: str, given: str) -> str:
-    if not os.access(path, os.R_OK):
-        raise DiscoError(f"Input file cannot be read: {path} (given as {given!r})")
-    return path

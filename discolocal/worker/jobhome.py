@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from discolocal.error import DiscoError
 from discolocal.fileutils import DiscoZipFile
-from discolocal.jobdata import home_modules
+from discolocal.jobdata import home_modules, jobdata
 from discolocal.worker import aliases
 from discolocal.worker.client import warn
 from discolocal.worker.serving import short_repr
@@ -80,7 +80,25 @@ def _licences(site: str, prefix: str) -> Iterator[str]:
                 yield from (os.path.join(directory, name) for name in names if name.startswith("LICENSE"))
 
 
-def job_home(worker: Worker, job: Any, jobargs: dict[str, Any]) -> DiscoZipFile:
+def home_and_data(worker: Worker, job: Any, jobargs: dict[str, Any]) -> tuple[bytes, bytes]:
+    """The job home and the job's data (reference 1.8) for a pack. Raises and warns as `job_home`.
+
+    The home depends on what the data refers to, so that one pickle is enough for both, unless the worker has a way of
+    its own to make a home: that may change the job.
+    """
+    if not all(str(method.__module__).startswith("discolocal.") for method in (worker.jobhome, worker.jobzip)):
+        return worker.jobhome(job, **jobargs), jobdata(job, jobargs)
+    home = worker.jobzip(job, **jobargs)
+    return home.dumps(), home.data if isinstance(home, JobHome) else jobdata(job, jobargs)
+
+
+class JobHome(DiscoZipFile):
+    """The archive of a job's home; `data` is the pickle of the job, from which it is known what the home needs."""
+
+    data = b""
+
+
+def job_home(worker: Worker, job: Any, jobargs: dict[str, Any]) -> JobHome:
     """The archive of a job's home.
 
     Raises DiscoError for files that cannot be read or would lie outside of it, and for a job that cannot be pickled.
@@ -89,7 +107,7 @@ def job_home(worker: Worker, job: Any, jobargs: dict[str, Any]) -> DiscoZipFile:
     from discolocal.worker.travel.needs import Needs
     from discolocal.worker.travel.references import references
 
-    home = DiscoZipFile(library())
+    home = JobHome(library())
     if aliases.installed():
         home.writestr(f"lib/{aliases.NAME}/__init__.py", aliases.SHIM)
     needs = Needs()
@@ -98,7 +116,9 @@ def job_home(worker: Worker, job: Any, jobargs: dict[str, Any]) -> DiscoZipFile:
     ]
     for module in home_modules(job, jobargs):
         needs.own(module.__name__)
-    needs.referred(references(job, jobargs))
+    found = references(job, jobargs)
+    home.data = found.data
+    needs.referred(found)
     needs.finish()
     for path in required:
         home.write(path, f"lib/{os.path.basename(path)}")  # where Disco has it, by the file's own name

@@ -4,7 +4,8 @@
 
 While a task runs, `sys.stdout` and `sys.stderr` are `TaskStream` objects. They find the task through
 `active.current()`. In a worker process every thread's output belongs to the one task; in an inline
-cluster only the thread that runs the task is redirected, everybody else's output passes through.
+cluster only the thread that runs the task is redirected, everybody else's output passes through. There the task's lines
+are shown on the caller's standard error besides, where other clusters show them: standard output is the caller's own.
 """
 
 from __future__ import annotations
@@ -71,17 +72,19 @@ class TaskStream(io.TextIOBase):
     """A text stream that sends each complete line as a message (reference 2.5).
 
     Parameters: `original` the stream it stands in for, `owner` the task that output of any thread
-    belongs to (None: only the thread that runs a task is redirected).
+    belongs to (None: only the thread that runs a task is redirected), `screen` where an inline task's lines are shown
+    besides (default: `original`).
     """
 
     __del__ = NOTHING_TO_CLOSE
 
-    def __init__(self, original: TextIO | None, owner: Task | None) -> None:
+    def __init__(self, original: TextIO | None, owner: Task | None, screen: TextIO | None = None) -> None:
         super().__init__()
         self._original = original
+        self._screen = screen or original
         self._owner = owner
         self._rest: dict[int, str] = {}  # by thread: the beginning of a line
-        self._shown: dict[int, int] = {}  # by thread: how much of it the original stream has
+        self._shown: dict[int, int] = {}  # by thread: how much of it was shown
         self._disowned = False
 
     def disown(self) -> None:
@@ -144,20 +147,21 @@ class TaskStream(io.TextIOBase):
         if not line:
             self._shown.pop(threading.get_ident(), None)
             return
-        if task.inline and self._original is not None:
+        if task.inline and self._screen is not None:
             shown = self._shown.pop(threading.get_ident(), 0)
-            self._original.write(f"{line[shown:]}\n" if shown else f"[{task.stage}:{task.taskid}] {line}\n")
+            self._screen.write(f"{line[shown:]}\n" if shown else f"[{task.stage}:{task.taskid}] {line}\n")
         task.msg(_shortened(line, task))
 
     def flush(self) -> None:
-        """Flush the original. In an inline task an unfinished line is shown there (a debugger's prompt)."""
+        """Flush the original. In an inline task an unfinished line is shown (a debugger's prompt)."""
         task = None if self._disowned else active.current()
-        if task is not None and task.inline and self._original is not None:
+        if task is not None and task.inline and self._screen is not None:
             me = threading.get_ident()
             rest = self._rest.get(me, "")
-            self._original.write(rest[self._shown.get(me, 0) :])
+            self._screen.write(rest[self._shown.get(me, 0) :])
             self._shown[me] = len(rest)
-        if self._original is not None and (task is None or task.inline):
+            self._screen.flush()
+        elif task is None and self._original is not None:
             self._original.flush()
 
     def finish(self, task: Task) -> None:
@@ -187,10 +191,10 @@ class redirected:
         global _users
         with _lock:
             if not _users:
-                owner = None if self.task.inline else self.task
+                owner, screen = None if self.task.inline else self.task, sys.stderr
                 for name in ("stdout", "stderr"):
                     original = getattr(sys, name)
-                    stream = TaskStream(original, owner)
+                    stream = TaskStream(original, owner, screen)
                     _installed.append((name, stream, original))
                     setattr(sys, name, stream)
             _users += 1

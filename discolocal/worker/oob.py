@@ -24,6 +24,7 @@ MAX_PUTS = 1000
 """Values that one task may store."""
 MAX_KEY = 256
 """Characters of a key."""
+_NO_TASK = -1
 _LONGEST_NAME = 200  # characters, of a file that has the key itself as its name
 _AUTHORIZATION = {"Authorization": "Basic dG9rZW46am9i"}
 """The token with which the tag of a job's results is made and has to be read: ``token:job`` (reference 7.3)."""
@@ -57,21 +58,45 @@ def save(ddfs: str, jobname: str, taskid: int, run: int, key: str, value: bytes)
     directory = _pending(ddfs, jobname, taskid, run)
     os.makedirs(directory, exist_ok=True)
     with open(os.path.join(directory, _file_name(key)), "wb") as out:
-        out.write(b"%s\n%s" % (key.encode("ascii"), value))
+        out.write(b"%s %d\n%s" % (key.encode("ascii"), taskid, value))
 
 
-def commit(ddfs: str, jobname: str, taskid: int, run: int) -> None:
-    """The task is done: what this attempt has stored counts. Raises OSError."""
+def commit(ddfs: str, jobname: str, taskid: int, run: int) -> list[tuple[str, int]]:
+    """The task is done: what this attempt has stored counts. Raises OSError.
+
+    Returns the keys whose values replace those of other tasks, each with the number of that task.
+    """
     pending = _pending(ddfs, jobname, taskid, run)
     try:
         found = os.listdir(pending)
     except FileNotFoundError:
-        return
+        return []
     target = _directory(ddfs, jobname)
     os.makedirs(target, exist_ok=True)
-    for name in found:
-        os.replace(os.path.join(pending, name), os.path.join(target, name))
+    replaced: list[tuple[str, int]] = []
+    for name in sorted(found):
+        source, place = os.path.join(pending, name), os.path.join(target, name)
+        try:
+            # Unlike a look before, this notices a task that another node ends at the same moment.
+            os.link(source, place)
+            os.unlink(source)
+        except FileExistsError:
+            key, owner = _owner(place)
+            if owner not in (taskid, _NO_TASK):
+                replaced.append((key, owner))
+            os.replace(source, place)
+        except OSError:  # not every file system has links
+            os.replace(source, place)
     os.rmdir(pending)
+    return replaced
+
+
+def store(ddfs: str, jobname: str, key: str, value: bytes) -> None:
+    """Store a value that belongs to no attempt of a task, at once. Raises CommError (404) for no name of a job."""
+    _directory(ddfs, jobname)
+    run = int.from_bytes(os.urandom(6), "big")  # nobody else writes into that directory
+    save(ddfs, jobname, _NO_TASK, run, key, value)
+    commit(ddfs, jobname, _NO_TASK, run)
 
 
 def discard(ddfs: str, jobname: str, taskid: int, run: int) -> None:
@@ -105,9 +130,15 @@ def keys(ddfs: str, jobname: str) -> list[str]:
     directory = _known(ddfs, jobname)
     found = []
     for name in os.listdir(directory):
-        with open(os.path.join(directory, name), "rb") as file:
-            found.append(file.readline()[:-1].decode("ascii"))
+        found.append(_owner(os.path.join(directory, name))[0])
     return found
+
+
+def _owner(path: str) -> tuple[str, int]:
+    """The key of a value that was stored, and the number of the task that has stored it."""
+    with open(path, "rb") as file:
+        key, taskid = file.readline().split()
+    return key.decode("ascii"), int(taskid)
 
 
 def _known(ddfs: str, jobname: str) -> str:
@@ -149,7 +180,7 @@ def _read(path: str) -> bytes | None:
 def put(task: Task, key: str, value: bytes) -> None:
     """Store a value of a task, wherever it runs; see `Task.put`."""
     if not task.local:
-        _push(task, key, value)
+        push(task.master, task.jobname, key, value)
         return
     save(task.ddfs_data, task.jobname, task.taskid, task.local.get("run", 0), key, value)
 
@@ -219,15 +250,15 @@ def _blob_name(url: str) -> str:
     return url.rpartition("/")[2].partition("$")[0]
 
 
-def _push(task: Task, key: str, value: bytes) -> None:
-    """Store a blob and add it to the job's tag. Raises CommError."""
+def push(master: str, jobname: str, key: str, value: bytes) -> None:
+    """Store a value as a blob and add it to the job's tag at the master of this url. Raises CommError."""
     from urllib.parse import quote
 
-    targets = _json(f"{task.master}/ddfs/new_blob/{quote(key, safe=':')}", "GET", None, {})
+    targets = _json(f"{master}/ddfs/new_blob/{quote(key, safe=':')}", "GET", None, {})
     stored = [_json(url, "PUT", value, {}) for url in targets]
     import json
 
-    where = f"{task.master}/ddfs/tag/disco:job:oob:{quote(task.jobname, safe='')}?delayed=1"
+    where = f"{master}/ddfs/tag/disco:job:oob:{quote(jobname, safe='')}?delayed=1"
     _json(where, "POST", json.dumps([stored]).encode("ascii"), _AUTHORIZATION)
 
 

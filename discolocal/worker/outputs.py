@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from discolocal.error import DataError
 from discolocal.fileutils import AtomicFile
+from discolocal.wire.hunk import HunkWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,11 +15,31 @@ if TYPE_CHECKING:
     from discolocal.task import Task
 
 
+class DiscoOutput(HunkWriter):
+    """A file of records in Disco's internal format: `add` takes a key and a value, `append` any record (reference 8.7).
+
+    Parameters: `url` the file's path. It appears when it is closed.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.stream = AtomicFile(url)
+        super().__init__(self.stream.write)
+
+    def close(self) -> None:
+        """Write what is left and give the file its name. A second call does nothing."""
+        super().close()
+        self.stream.close()
+
+    def discard(self) -> None:
+        """Remove what was written; the file never appears."""
+        self.stream.discard()
+
+
 class Output:
     """A file that a task writes.
 
     Parameters: `path_type_partition` what `Task.output` returns; `open` a function (path) -> object with `add` or
-    `write` and `close`, default an atomic binary file. Attributes: `path` relative to the job home, `type`,
+    `write` and `close`, default `DiscoOutput`. Attributes: `path` relative to the job home, `type`,
     `label` (also as `partition`), `file` the open object.
     """
 
@@ -32,7 +53,7 @@ class Output:
         if isinstance(self.label, bool) or not isinstance(self.label, int):
             raise ValueError(f"Output label ({self.label!r} : {type(self.label)}) must be an integer or None")
         self.task = task
-        self.file: Any = open(self.path) if open is not None else AtomicFile(self._place())
+        self.file: Any = open(self.path) if open is not None else DiscoOutput(self._place())
 
     @property
     def partition(self) -> int:

@@ -15,7 +15,8 @@ from types import BuiltinFunctionType, CodeType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 from discolocal.jobdata import is_local
-from discolocal.worker import client
+from discolocal.worker import aliases, client
+from discolocal.worker.params import Params
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +34,12 @@ def check(worker: Worker, job: Any, jobargs: dict[str, Any], home: bytes) -> Non
     reachable = {*modules, *(cls.__module__ for cls in type(job).__mro__)}
     injected = {name.rpartition(".")[2] for name in modules}
     for name, value in _values(worker, job, jobargs):
+        if _has_file(value):
+            client.warn(
+                "open-file",
+                f"{name} has an open file: what is left to read of it is sent here, but Disco's own client cannot send"
+                " it; give the text, or the file in required_files",
+            )
         for thing in _things(value):
             if isinstance(thing, FunctionType):
                 _check_function(name, thing, injected)
@@ -49,6 +56,20 @@ def _values(worker: Worker, job: Any, jobargs: dict[str, Any]) -> Iterator[tuple
         for key, value in source.items():
             if key != "input":
                 yield key, value
+
+
+def _has_file(value: Any, depth: int = 3) -> bool:
+    """Whether there is an open text file in a parameter, as far down as `depth`: pickle does not take it.
+
+    Our pickles have what is left to read of it; of other files they have as little as pickle.
+    """
+    if isinstance(value, Params):
+        value = vars(value)
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        return depth > 0 and any(_has_file(item, depth - 1) for item in value)
+    return isinstance(value, io.TextIOWrapper)
 
 
 def _things(value: Any) -> Iterator[Any]:
@@ -106,7 +127,7 @@ def _check_modules(cls: type, required: list[str], home: bytes) -> None:
         return
     with ZipFile(io.BytesIO(home)) as archive:
         paths = [name[4:-3] for name in archive.namelist() if name.startswith("lib/") and name.endswith(".py")]
-    sent = {path.removesuffix("/__init__").replace("/", ".") for path in paths}
+    sent = {path.removesuffix("/__init__").replace("/", ".") for path in paths} - {aliases.NAME}
     asked = tuple(f"{name}." for name in required)
     found = sorted(name for name in sent if not f"{name}.".startswith(asked) and not _leads_to(name, own))
     if found:

@@ -12,6 +12,7 @@ from discolocal.task import Task
 from discolocal.wire.protocol import VERSION
 from discolocal.worker import aliases
 from discolocal.worker.channel import ChannelClosed
+from discolocal.worker.libraries import libraries_found
 from discolocal.worker.messages import redirected
 from discolocal.worker.misuse import watched_input
 
@@ -87,10 +88,11 @@ def serve(
 
 def _run(task: Task) -> None:
     home = os.path.dirname(task.jobfile)
-    added = [path for path in (home, os.path.join(home, "lib")) if path not in sys.path]
+    lib = os.path.join(home, "lib")
+    added = [path for path in (home, lib) if path not in sys.path]
     sys.path[:0] = added
     try:
-        with activated(task), watched_input(task), redirected(task) as prints:
+        with activated(task), libraries_found(lib), watched_input(task), redirected(task) as prints:
             try:
                 job, jobargs = task.jobobjs
                 job.worker.start(task, job, **jobargs)

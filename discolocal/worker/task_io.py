@@ -7,6 +7,7 @@ A stream function takes (stream, size, url) or (stream, size, url, params) and r
 from __future__ import annotations
 
 import functools
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from discolocal import active
@@ -46,6 +47,15 @@ __all__ = [
     "task_input_stream",
     "task_output_stream",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Names of Disco before 0.5 (reference 11.2)."""
+    if name.startswith("__"):  # Python asks for some of these at every import
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from discolocal.worker.old.names import old_name
+
+    return old_name(__name__, name)
 
 
 class InputStream:
@@ -108,7 +118,7 @@ def argument_count(function: Callable[..., Any]) -> int:
         return max(0, argument_count(function.func) - len(function.args))
     code = getattr(function, "__code__", None)
     if code is not None:
-        return int(code.co_argcount)
+        return int(code.co_argcount) - isinstance(function, MethodType)
     import inspect
 
     try:
@@ -148,8 +158,8 @@ class StreamCombiner:
 
     Parameters: `url` what to open, `streams` the functions of the chain, `params` the job's params, `expected` the
     size in bytes that the first stream must have (-1: any), else DataError.
-    Iterating and `add` go to the last stream, `close` closes all, the last one first. `size` and `url` are what
-    the chain left. Attributes: `stream` the last object.
+    Iterating, `add` and `add_all` (of many pairs) go to the last stream, `close` closes all, the last one first.
+    `size` and `url` are what the chain left. Attributes: `stream` the last object.
     """
 
     def __init__(self, url: str, streams: Iterable[Callable[..., Any]], params: Any = None, expected: int = -1) -> None:
@@ -174,12 +184,11 @@ class StreamCombiner:
         add = getattr(self.stream, "add", None)
         if add is not None:
             self.add = add
+        self.add_all: Callable[[Iterable[tuple[Any, Any]]], Any] = self._add_all
+        if isinstance(self.stream, hunk.HunkWriter) and self.stream.adds_itself:
+            self.add_all = self.stream.add_all
 
-    def add_all(self, pairs: Iterable[tuple[Any, Any]]) -> None:
-        """Add many pairs to the last stream."""
-        if isinstance(self.stream, hunk.HunkWriter):
-            self.stream.add_all(pairs)
-            return
+    def _add_all(self, pairs: Iterable[tuple[Any, Any]]) -> None:
         add = self.add
         for key, value in pairs:
             add(key, value)
@@ -322,11 +331,35 @@ class DiscoOutputStream(hunk.HunkWriter):
     Parameters: `stream` a binary file; `version` 1 for hunks, 0 for old netstrings; `compression_level` of zlib,
     0 for none; `min_hunk_size` bytes that are collected before a hunk is written; `loose` allows hunks to
     be a few records longer.
+
+    A subclass may have an `add` or an `append` of its own, which call those of this class; `add` is
+    ``append((key, value))``.
     """
 
     def __init__(self, stream: Any, **kwargs: Any) -> None:
         super().__init__(stream.write, **kwargs)
         self.stream = stream
+        if type(self) is not DiscoOutputStream:
+            self._use_methods()
+
+    def _use_methods(self) -> None:
+        """Let methods of a subclass stand before what the writer has made for this instance."""
+        made = self._made = {"add": self.add, "append": self.append}
+        own = [name for name in made if getattr(type(self), name) is not getattr(DiscoOutputStream, name)]
+        for name in own:
+            del self.__dict__[name]
+        if own == ["append"]:
+            self.add = lambda key, value: self.append((key, value))
+
+    if not TYPE_CHECKING:  # for the checker these are the attributes of the writer
+
+        def add(self, key: Any, value: Any) -> None:
+            """Write the record (key, value)."""
+            self._made["add"](key, value)
+
+        def append(self, record: Any) -> None:
+            """Write a record."""
+            self._made["append"](record)
 
 
 def task_output_stream(stream: Any, size: int | None, url: str, params: Any) -> AtomicFile:

@@ -13,10 +13,28 @@ from pathlib import Path
 import pytest
 
 from discolocal import LocalCluster
-from tests.behaviour.events import difference, texts
+from tests.behaviour import events
+from tests.behaviour.classic import TEXT_A, TEXT_B, Write
 from tests.behaviour.programs import Program
 
 STARTS = ("fork", "exec", "inline")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out most parameters of the tests marked `sampled` where workers are executed.
+
+    Such parameters are values of one kind that the same code looks at in every mode, and a program takes ten times
+    longer to start than a fork: its first and last ones say that it is the same code.
+    """
+    executed: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        start = getattr(item, "callspec", None) and item.callspec.params.get("start")
+        if start == "exec" and item.get_closest_marker("sampled"):
+            executed.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    left = {item for found in executed.values() for item in found[1:-1]}
+    if left:
+        config.hook.pytest_deselected(items=[item for item in items if item in left])
+        items[:] = [item for item in items if item not in left]
 
 
 @pytest.fixture(params=STARTS, scope="module")
@@ -46,11 +64,11 @@ def same_events_however_workers_start(request: pytest.FixtureRequest) -> Iterato
     before = set(cluster._jobs)
     yield
     names = [name for name in cluster._jobs if name not in before and cluster._jobs[name].ended]
-    found = [texts(cluster, name) for name in names]
+    found = [events.texts(cluster, name) for name in names]
     test = re.sub(rf"\b{cluster.start}\b", "START", request.node.nodeid)
     start, expected = _events.setdefault(test, (cluster.start, found))
     for here, there in zip(found, expected):
-        unlike = difference(here, there)
+        unlike = events.difference(here, there)
         assert not unlike, f"events of {cluster.start} and of {start}: {unlike}"
     assert len(found) == len(expected)
 
@@ -73,6 +91,12 @@ def write(tmp_path: Path) -> Callable[[str, str | bytes], str]:
         return str(path)
 
     return write
+
+
+@pytest.fixture
+def texts(write: Write) -> list[str]:
+    """The paths of two files of text, the second without a newline at its end."""
+    return [write("a.txt", TEXT_A), write("b.txt", TEXT_B)]
 
 
 @pytest.fixture

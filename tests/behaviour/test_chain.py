@@ -10,6 +10,7 @@ import pytest
 from discolocal import DiscoError, Job, JobError, LocalCluster, result_iterator
 from discolocal.job import JobChain, SimpleJob
 from discolocal.worker.classic.func import sum_reduce
+from discolocal.worker.task_io import task_output_stream
 
 
 def words(line: str, params: Any) -> Any:
@@ -103,23 +104,26 @@ def test_a_chain_over_several_clusters(start: str) -> None:
 class Shout(SimpleJob):
     """Writes upper case; the reduce counts lines and adds what the job says."""
 
-    ending = b"!"
+    ending = "!"
 
     @staticmethod
     def map(worker: Any, task: Any, **jobargs: Any) -> None:
         for line in worker.input(task):
-            worker.output(task, 0).file.write(line.upper().encode() + b"\n")
+            out = worker.output(task, 0, open=lambda url: task_output_stream(None, None, url, None))
+            out.file.write(line.upper().encode() + b"\n")
 
     @staticmethod
     def reduce(worker: Any, task: Any, **jobargs: Any) -> None:
         lines = sorted(worker.input(task))
         ending = worker.getitem("ending", task.jobobjs[0], jobargs)
-        worker.output(task, None).file.write("".join(lines).encode() + b"%d" % len(lines) + ending)
+        out = worker.output(task, partition=None).file
+        out.add("".join(lines), len(lines))
+        out.append(ending)
 
 
 def test_a_simple_job_has_a_function_for_each_stage(cluster: LocalCluster) -> None:
     urls = cluster.submit(Shout(), input=["raw://a", "raw://b"]).wait()
-    assert list(result_iterator(urls, reader=None)) == ["A\n", "B\n", "2!"]
+    assert list(result_iterator(urls)) == [("A\nB\n", 2), "!"]
     urls = cluster.submit(Shout(), input=["raw://a", "raw://b"], reduce=None).wait()
     assert sorted(result_iterator(urls, reader=None)) == ["A\n", "B\n"]
 

@@ -90,6 +90,7 @@ def strict_limits(start: str) -> Iterator[LocalCluster]:
 MAKE = Job(map=numbers, map_output_stream=(task_output_stream, small_hunks))
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("kind", DAMAGES)
 def test_damaged_results(strict_limits: LocalCluster, kind: str) -> None:
     cluster = strict_limits
@@ -112,6 +113,7 @@ def test_damaged_results(strict_limits: LocalCluster, kind: str) -> None:
     assert path.name in str(sorted_.value)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("kind", DAMAGES)
 def test_damaged_results_as_input_of_a_map(strict_limits: LocalCluster, kind: str) -> None:
     results = strict_limits.run(MAKE, input=["raw://x"])
@@ -124,6 +126,7 @@ def test_damaged_results_as_input_of_a_map(strict_limits: LocalCluster, kind: st
     assert path.name in str(mapped.value)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("damage", ["deleted", "empty", "cut in a line", "cut", "odd bytes", "another size"])
 def test_damaged_index(strict_limits: LocalCluster, damage: str) -> None:
     cluster = strict_limits
@@ -183,6 +186,7 @@ def spoiling_map(damage: Callable[[bytes], bytes | None], words: int) -> Callabl
     return map
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("sort", [False, True])
 @pytest.mark.parametrize(
     "kind", ["checksum", "body", "length", "cut at the end", "no end hunk", "empty", "deleted", "extra bytes"]

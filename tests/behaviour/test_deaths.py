@@ -18,6 +18,7 @@ import pytest
 
 from discolocal import Job, JobError, LocalCluster
 from discolocal.worker.classic.func import nop_reduce, sum_combiner, sum_reduce
+from tests.behaviour.classic import words
 
 pytestmark = pytest.mark.filterwarnings("ignore::discolocal.error.PortabilityWarning")
 
@@ -99,11 +100,6 @@ class Bomb:
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self.fuse()
-
-
-def words(entry: str, params: Any) -> Iterator[tuple[str, int]]:
-    for word in entry.split():
-        yield word, 1
 
 
 def job_dying_at(point: str, fuse: Fuse) -> Job:

@@ -8,13 +8,14 @@ import io
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from discolocal import DataError, DiscoError, Job, JobError, LocalCluster
+from discolocal.schemes import transport
 from discolocal.worker.classic.func import (
     DiscoOutputStream,
     chain_reader,
@@ -28,10 +29,10 @@ from discolocal.worker.classic.func import (
     task_input_stream,
 )
 from tests.behaviour import oracle
+from tests.behaviour.classic import Write
 from tests.behaviour.conftest import Server
 
 pytestmark = pytest.mark.filterwarnings("ignore::discolocal.error.PortabilityWarning")
-Write = Callable[[str, Any], str]
 
 
 def lines_of(cluster: LocalCluster, inputs: Iterable[Any], **jobargs: Any) -> list[Any]:
@@ -78,7 +79,7 @@ def test_text_looks_the_same_from_every_scheme_and_through_gzip(
     assert lines_of(cluster, [server.page("/odd.gz", gzip.compress(ODD))], map_input_stream=gzip_stream) == expected
 
 
-def test_encoding_none_gives_lines_of_bytes_from_every_scheme(
+def test_encoding_none_gives_lines_of_bytes_but_of_raw_texts(
     cluster: LocalCluster, write: Write, server: Server
 ) -> None:
     expected = list(io.BytesIO(ODD))
@@ -87,9 +88,10 @@ def test_encoding_none_gives_lines_of_bytes_from_every_scheme(
         assert lines_of(cluster, [url], encoding=None) == expected
     zipped = write("odd.gz", gzip.compress(ODD))
     assert lines_of(cluster, [zipped], encoding=None, map_input_stream=gzip_stream) == expected
-    assert lines_of(cluster, ["raw://caf\u00e9\nx"], encoding=None) == ["caf\u00e9\n".encode(), b"x"]
+    assert lines_of(cluster, ["raw://caf\u00e9\nx"], encoding=None) == ["caf\u00e9\n", "x"]  # as in Disco
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "latin-1", "cp1252", "utf-8-sig", "ascii"])
 def test_another_encoding(cluster: LocalCluster, write: Write, encoding: str) -> None:
     text = "one\ntwo \u00e9\nthree\r\nfour" if encoding != "ascii" else "one\ntwo\r\nthree"
@@ -305,22 +307,28 @@ def test_a_connection_that_is_cut_is_no_end_of_the_data(start: str, server: Serv
     assert url in str(error.value)
 
 
-def test_a_server_that_is_not_there_is_named(start: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-    url = f"http://127.0.0.1:{port}/x"
-    with LocalCluster(nodes=2, start=start, max_failures=0) as cluster, pytest.raises(JobError) as error:
-        lines_of(cluster, [url])
-    assert url in str(error.value)
-
-
-# Replicas
-
-
 @pytest.fixture
 def dead_url() -> str:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         return f"http://127.0.0.1:{closed.getsockname()[1]}/x"
+
+
+def hasty(stream, size, url, params):
+    """A stream that opens nothing; the task's pauses before it asks a server again are short from now on."""
+    from discolocal.schemes import transport
+
+    transport.LOCAL_UNIT = 0.0001
+    return stream, size, url
+
+
+def test_a_server_that_is_not_there_is_named(start: str, dead_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "LOCAL_UNIT", transport.LOCAL_UNIT)  # a task of an inline cluster changes it here
+    with LocalCluster(nodes=2, start=start, max_failures=0) as cluster, pytest.raises(JobError) as error:
+        lines_of(cluster, [dead_url], map_input_stream=(hasty, task_input_stream))
+    assert dead_url in str(error.value) and "tried 10 times" in str(error.value)
+
+
+# Replicas
 
 
 def test_the_next_replica_is_read_when_the_first_is_gone(

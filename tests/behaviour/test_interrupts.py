@@ -75,14 +75,19 @@ def finish(program: Program, seconds: float) -> tuple[str, str, int]:
     return out, err, program.process.returncode
 
 
+def interrupt_at(program: Program, point: str, start: str, later: float = 0.0) -> None:
+    """Run `SOURCE` and interrupt it so many seconds after it has come to a point."""
+    program.start(program.write("script.py", SOURCE), point, start)
+    wait_for_file(program.cwd / "here")
+    time.sleep(later)
+    program.interrupted = time.monotonic()
+    program.interrupt()
+
+
 @START
 @pytest.mark.parametrize("point", ["start", "map", "reduce"])
 def test_ctrl_c_ends_the_job_and_the_cluster_stays_usable(program: Program, start: str, point: str) -> None:
-    program.start(program.write("script.py", SOURCE), point, start)
-    wait_for_file(program.cwd / "here")
-    time.sleep(0.05)
-    program.interrupted = time.monotonic()
-    program.interrupt()
+    interrupt_at(program, point, start, 0.05)
     out, err, status = finish(program, 2)
     assert out == "interrupted\njobs [] []\n[('a', 2), ('b', 1)]\n", err
     assert status == 0
@@ -92,10 +97,7 @@ def test_ctrl_c_ends_the_job_and_the_cluster_stays_usable(program: Program, star
 @START
 @pytest.mark.parametrize("point", ["before", "teardown"])
 def test_ctrl_c_outside_of_a_job(program: Program, start: str, point: str) -> None:
-    program.start(program.write("script.py", SOURCE), point, start)
-    wait_for_file(program.cwd / "here")
-    program.interrupted = time.monotonic()
-    program.interrupt()
+    interrupt_at(program, point, start)
     out, err, status = finish(program, 2)
     assert (out, status) == ("out\n", 0), err
     assert program.gone_within(5) == []
@@ -104,10 +106,7 @@ def test_ctrl_c_outside_of_a_job(program: Program, start: str, point: str) -> No
 @START
 @pytest.mark.parametrize("point", ["map", "reduce"])
 def test_ctrl_c_twice(program: Program, start: str, point: str) -> None:
-    program.start(program.write("script.py", SOURCE), point, start)
-    wait_for_file(program.cwd / "here")
-    program.interrupted = time.monotonic()
-    program.interrupt()
+    interrupt_at(program, point, start)
     time.sleep(0.03)
     program.interrupt()
     finish(program, 2)
@@ -262,7 +261,7 @@ def test_a_cluster_that_nobody_refers_to_gives_its_files_back(start: str) -> Non
 def test_clusters_come_and_go(start: str) -> None:
     from tests import leaks
 
-    for number in range(20):
+    for number in range(10 if start == "exec" else 20):
         with LocalCluster(nodes=2, start=start) as cluster:
             assert dict(cluster.run(Job(map=slow, params=0, reduce=sum_reduce), input=["raw://x"])) == {"x": 1}
         if number == 5:
@@ -274,7 +273,7 @@ def test_many_jobs_on_one_cluster(start: str) -> None:
     from tests import leaks
 
     with LocalCluster(nodes=2, start=start) as cluster:
-        for number in range(40):
+        for number in range(12 if start == "exec" else 40):
             results = cluster.run(Job(map=slow, params=0, reduce=sum_reduce), input=["raw://x"])
             assert dict(results) == {"x": 1}
             results.job.purge()

@@ -3,60 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from discolocal import DiscoError, Job, LocalCluster, result_iterator
-from discolocal.util import kvgroup
 from discolocal.worker.classic.func import (
     chain_reader,
     nop_map,
     nop_reduce,
-    sum_combiner,
     sum_reduce,
 )
 from tests.behaviour import oracle
+from tests.behaviour.classic import TEXT_A, TEXT_B, WordCount, key_and_partition, words
 
 pytestmark = pytest.mark.filterwarnings("ignore::discolocal.error.PortabilityWarning")
-Write = Callable[[str, Any], str]
-
-TEXT_A = "the quick brown fox\njumps over the lazy dog\n"
-TEXT_B = "the end of\nthe story of fox and dog"
-
-
-def words(line: str, params: Any) -> Iterator[tuple[str, int]]:
-    for word in line.split():
-        yield word, 1
-
-
-def key_and_partition(iter: Iterable[tuple[Any, Any]], params: Any) -> Iterator[tuple[Any, Any]]:
-    for key, value in iter:
-        yield (this_partition(), key), value  # noqa: F821 (injected)
-
-
-class WordCount(Job):
-    partitions = 3
-    sort = True
-    combiner = staticmethod(sum_combiner)
-
-    @staticmethod
-    def map(line, params):
-        for word in line.split():
-            yield word, 1
-
-    @staticmethod
-    def reduce(iter, params):
-
-        for word, counts in kvgroup(iter):
-            yield word, sum(counts)
-
-
-@pytest.fixture
-def texts(write: Write) -> list[str]:
-    return [write("a.txt", TEXT_A), write("b.txt", TEXT_B)]
 
 
 def test_the_example_of_the_main_job(start: str, texts: list[str]) -> None:

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from discolocal import DataError, DiscoError, Job, JobError, JobPack, LocalCluster, result_iterator
-from discolocal.util import kvgroup, parse_dir
-from discolocal.worker.classic.func import nop_reduce, sum_combiner, sum_reduce
+from discolocal.util import parse_dir
+from discolocal.worker.classic.func import nop_reduce, sum_reduce
+from tests.behaviour.classic import WordCount
 from tests.behaviour.conftest import Server
 
 pytestmark = pytest.mark.filterwarnings("ignore::discolocal.error.PortabilityWarning")
@@ -22,22 +23,8 @@ PAGES = {"/a": b"the quick brown fox\njumps over the lazy dog\n", "/b": b"the en
 GOLDEN = {"classic_map_shuffle_reduce": False, "classic_reduce_shuffle": True}
 
 
-class Recorded(Job):
+class Recorded(WordCount):
     """The job of the recordings: words as bytes, so that a real worker can sort them."""
-
-    partitions = 3
-    sort = True
-    combiner = staticmethod(sum_combiner)
-
-    @staticmethod
-    def map(line, params):
-        for word in line.split():
-            yield word, 1
-
-    @staticmethod
-    def reduce(iter, params):
-        for word, counts in kvgroup(iter):
-            yield word, sum(counts)
 
 
 def run_recorded(cluster: LocalCluster, server: Server, reduce_shuffle: bool) -> Any:
@@ -331,8 +318,8 @@ def test_result_iterator_takes_urls_in_every_shape(cluster: LocalCluster) -> Non
     assert seen == files
     with pytest.raises((DataError, DiscoError), match="none"):
         list(result_iterator(["disco://node1/disco/node1/00/none/file"]))
-    with pytest.raises(DiscoError, match="tag"):
-        list(result_iterator(["tag://some:tag"]))
+    with pytest.raises(DiscoError, match="There is no tag some:tag"):
+        list(result_iterator(["tag://some:tag"], ddfs=cluster))
 
 
 # Where files stay
@@ -456,12 +443,16 @@ def test_a_cluster_without_a_seed_draws_one() -> None:
         assert isinstance(one.seed, int) and one.seed != two.seed
 
 
-def test_progress_is_shown_when_it_is_wanted(start: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_is_shown_when_it_is_wanted(
+    start: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def map(entry, params):
         import time
 
-        time.sleep(0.7)
+        time.sleep(0.3)
         yield entry, 1
+
+    monkeypatch.setattr("discolocal.cluster.progress.DELAY", 0.1)
 
     with LocalCluster(nodes=2, start=start, progress=True) as cluster:
         assert list(cluster.run(Job("Slow", map=map), input=["raw://x"])) == [("x", 1)]

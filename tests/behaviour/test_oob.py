@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from discolocal import CommError, DiscoError, Job, JobError, LocalCluster, PortabilityWarning, result_iterator
+from tests.behaviour.classic import Write
 
-Write = Callable[[str, "str | bytes"], str]
 Space = dict[str, Any]
 
 
@@ -87,6 +86,7 @@ def test_every_character_of_a_tag_and_long_keys(cluster: LocalCluster) -> None:
     assert {key: job.oob_get(key) for key in keys} == {key: key.upper().encode() for key in keys}
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("key", ["a b", "a/b", "..", ".", "", "ä", "a\n", "a.b"])
 def test_other_characters_are_refused_in_the_words_of_disco(cluster: LocalCluster, key: str) -> None:
     (map,) = bare("def map(line, params):\n    put(params, b'')\n    return []", "map")
@@ -171,6 +171,7 @@ def test_clean_keeps_and_purge_removes(cluster: LocalCluster) -> None:
     assert not os.path.exists(os.path.join(cluster.root, "ddfs", "oob", job.name))
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", ["../data", "", ".", "a/../b", "a\0b", "Nobody@1:2:3"])
 def test_names_that_are_no_job(cluster: LocalCluster, name: str) -> None:
     with pytest.raises(DiscoError, match="Unknown key or jobname"):
@@ -181,6 +182,8 @@ def test_names_that_are_no_job(cluster: LocalCluster, name: str) -> None:
             cluster.run(Job(map=map, params=name), input=["raw://a"])
 
 
+@pytest.mark.own_events  # which task replaces the value of which one is a matter of time
+@pytest.mark.filterwarnings("ignore::discolocal.PortabilityWarning")
 def test_several_jobs_do_not_see_each_other(cluster: LocalCluster) -> None:
     (map,) = bare("def map(line, params):\n    put('k', params)\n    return []", "map")
     jobs = [cluster.submit(Job(map=map, params=b"%d" % n), input=["raw://a"] * 3) for n in range(4)]

@@ -3,58 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from discolocal import DiscoError, Job, LocalCluster, Params
-from discolocal.util import kvgroup
 from discolocal.worker.classic.func import (
     nop_reduce,
-    sum_combiner,
     sum_reduce,
 )
 from discolocal.worker.classic.worker import Worker
+from tests.behaviour.classic import WordCount, Write, key_and_partition, words
 
 pytestmark = pytest.mark.filterwarnings("ignore::discolocal.error.PortabilityWarning")
-Write = Callable[[str, Any], str]
-
-TEXT_A = "the quick brown fox\njumps over the lazy dog\n"
-TEXT_B = "the end of\nthe story of fox and dog"
-
-
-def words(line: str, params: Any) -> Iterator[tuple[str, int]]:
-    for word in line.split():
-        yield word, 1
-
-
-def key_and_partition(iter: Iterable[tuple[Any, Any]], params: Any) -> Iterator[tuple[Any, Any]]:
-    for key, value in iter:
-        yield (this_partition(), key), value  # noqa: F821 (injected)
-
-
-class WordCount(Job):
-    partitions = 3
-    sort = True
-    combiner = staticmethod(sum_combiner)
-
-    @staticmethod
-    def map(line, params):
-        for word in line.split():
-            yield word, 1
-
-    @staticmethod
-    def reduce(iter, params):
-
-        for word, counts in kvgroup(iter):
-            yield word, sum(counts)
 
 
 # Params, messages, files, names
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("params", [Params(word="x"), {"word": "x"}, "x", ("x",), None], ids=lambda p: type(p).__name__)
 def test_params_may_be_anything(cluster: LocalCluster, params: Any) -> None:
     def map(entry, params):
@@ -208,26 +176,6 @@ def test_required_modules_are_imported_under_their_last_name(cluster: LocalClust
 def test_a_required_module_that_is_missing_is_named_at_submission(cluster: LocalCluster) -> None:
     with pytest.raises(DiscoError, match="no_such_module"):
         cluster.run(Job(map=words), input=["raw://x"], required_modules=["no_such_module"])
-
-
-@pytest.mark.parametrize("argument", [{"save": True}, {"save_results": True}])
-def test_saving_is_refused_clearly(cluster: LocalCluster, argument: dict[str, bool]) -> None:
-    with pytest.raises(DiscoError, match=f"{next(iter(argument))}.*DDFS"):
-        cluster.run(Job(map=words), input=["raw://x"], **argument)
-
-
-def test_tags_are_refused_clearly(cluster: LocalCluster) -> None:
-    for inputs in (["tag://data:x"], [["tag://data:x"]]):
-        with pytest.raises(DiscoError, match="tag://data:x.*DDFS"):
-            cluster.run(Job(map=words), input=inputs)
-        with pytest.raises(DiscoError, match="tag://data:x.*DDFS"):
-            cluster.run(Job(reduce=sum_reduce), input=inputs)
-
-
-@pytest.mark.parametrize("parameter", ["map", "reduce"])
-def test_external_programs_are_refused_clearly(cluster: LocalCluster, parameter: str) -> None:
-    with pytest.raises(DiscoError, match=f"{parameter}.*external"):
-        cluster.run(Job(**{parameter: {"op": b"#!"}}), input=["raw://x"])
 
 
 def test_name_and_owner(cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> None:

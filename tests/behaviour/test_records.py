@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,27 +18,14 @@ from discolocal.worker.classic.func import (
     sum_reduce,
 )
 from tests.behaviour import oracle
+from tests.behaviour.classic import Write, key_and_partition, words
 
 pytestmark = pytest.mark.filterwarnings("ignore::discolocal.error.PortabilityWarning")
-Write = Callable[[str, Any], str]
-
-TEXT_A = "the quick brown fox\njumps over the lazy dog\n"
-TEXT_B = "the end of\nthe story of fox and dog"
-
-
-def words(line: str, params: Any) -> Iterator[tuple[str, int]]:
-    for word in line.split():
-        yield word, 1
 
 
 def numbers(entry: str, params: Any) -> Iterator[tuple[int, int]]:
     for text in entry.split():
         yield int(text), 1
-
-
-def key_and_partition(iter: Iterable[tuple[Any, Any]], params: Any) -> Iterator[tuple[Any, Any]]:
-    for key, value in iter:
-        yield (this_partition(), key), value  # noqa: F821 (injected)
 
 
 # Records

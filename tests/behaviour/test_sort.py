@@ -6,7 +6,6 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,8 @@ from discolocal import Job, JobError, LocalCluster, PortabilityWarning
 from discolocal.util import kvgroup
 from discolocal.worker.classic.func import nop_reduce
 from tests.behaviour import oracle
+from tests.behaviour.classic import Write
 
-Write = Callable[[str, Any], str]
 quiet = pytest.mark.filterwarnings("ignore::discolocal.error.PortabilityWarning")
 
 
@@ -68,6 +67,7 @@ KEYS = {
 }
 
 
+@pytest.mark.sampled
 @quiet
 @pytest.mark.parametrize("kind", KEYS)
 @pytest.mark.parametrize("partitions", [1, 3, None])
@@ -127,6 +127,7 @@ def test_values_may_be_anything(cluster: LocalCluster) -> None:
     assert oracle.multiset(records) == oracle.multiset(pairs)
 
 
+@pytest.mark.sampled
 @quiet
 @pytest.mark.parametrize("size", [8_000, 16_384, 17_000, 1_500_000])
 def test_records_of_any_size(cluster: LocalCluster, size: int) -> None:
@@ -140,6 +141,7 @@ def test_bytes_keys_need_no_warning(cluster: LocalCluster, recwarn: pytest.Warni
     assert not [w for w in recwarn if isinstance(w.message, PortabilityWarning)]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("pair", "code"),
     [
@@ -160,6 +162,7 @@ def test_what_a_cluster_refuses_is_a_warning_and_an_error_when_strict(
         sorted_pairs(strict, [pair])
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("key", [None, 1, 1.5, ("a",), frozenset()], ids=repr)
 def test_keys_of_other_types_are_refused_with_the_key(cluster: LocalCluster, key: Any) -> None:
     with pytest.raises(JobError, match="Keys must be bytes for external sort") as error:
@@ -187,6 +190,7 @@ def test_a_root_with_blanks_and_two_sorts_at_once(start: str, tmp_path: Path) ->
             assert records == sorted(records)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("size", ["1M", "64K", "50%", 1024, "100000b"])
 def test_sort_buffer_size_may_be_anything_sort_takes(cluster: LocalCluster, size: str | int) -> None:
     pairs = [(b"%d" % n, n) for n in range(3000)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -21,27 +20,9 @@ from discolocal.worker.classic.func import (
     task_output_stream,
 )
 from tests.behaviour import oracle
+from tests.behaviour.classic import TEXT_A, TEXT_B, Write, key_and_partition, words
 
 pytestmark = pytest.mark.filterwarnings("ignore::discolocal.error.PortabilityWarning")
-Write = Callable[[str, Any], str]
-
-TEXT_A = "the quick brown fox\njumps over the lazy dog\n"
-TEXT_B = "the end of\nthe story of fox and dog"
-
-
-def words(line: str, params: Any) -> Iterator[tuple[str, int]]:
-    for word in line.split():
-        yield word, 1
-
-
-def key_and_partition(iter: Iterable[tuple[Any, Any]], params: Any) -> Iterator[tuple[Any, Any]]:
-    for key, value in iter:
-        yield (this_partition(), key), value  # noqa: F821 (injected)
-
-
-@pytest.fixture
-def texts(write: Write) -> list[str]:
-    return [write("a.txt", TEXT_A), write("b.txt", TEXT_B)]
 
 
 # Initialisation, readers and streams
@@ -222,6 +203,7 @@ def doubling(key, value, buffer, done, params):
     return [(key, value)]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("partitions", [None, 1, 4])
 @pytest.mark.parametrize("combiner", [None, sum_combiner, flushing, generator, doubling])
 def test_a_combiner_does_not_change_sums(

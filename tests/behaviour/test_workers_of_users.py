@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from collections import Counter
 from collections.abc import Callable
@@ -10,24 +11,15 @@ from typing import Any
 
 import pytest
 
-from discolocal import DiscoError, Job, JobError, LocalCluster, PortabilityWarning, result_iterator
+from discolocal import DiscoError, Job, JobError, LocalCluster, PortabilityWarning
 from discolocal.worker import Worker as BaseWorker
 from discolocal.worker.classic.func import sum_reduce
 from discolocal.worker.classic.worker import Worker as ClassicWorker
+from tests.behaviour.wordcounts import words
 
 pytestmark = pytest.mark.filterwarnings("ignore::discolocal.error.PortabilityWarning")
 
 TEXT = ["raw://b-a", "raw://a"]
-
-
-def words(entry: str, params: Any) -> list[tuple[str, int]]:
-    return [(word, 1) for word in entry.split("-")]
-
-
-def lines(urls: Any) -> list[str]:
-    """The lines of result files, sorted."""
-    raw = [line if isinstance(line, str) else line.decode() for line in result_iterator(urls, reader=None)]
-    return sorted(line.rstrip("\n") for line in raw)
 
 
 class Telling(ClassicWorker):
@@ -64,7 +56,7 @@ class Upper(BaseWorker):
             out = self.output(task, partition=str(len(entry)))
             assert (out.type, out.partition, out.label) == ("disco", len(entry), len(entry))
             assert self.output(task, len(entry)) is out, "one output for one label"
-            out.file.write(f"{job.prefix}{entry.upper()}\n".encode())
+            out.file.append(f"{job.prefix}{entry.upper()}")
 
 
 class Prefixed(Job):
@@ -78,7 +70,7 @@ class Prefixed(Job):
 def test_a_worker_with_a_run_of_its_own(cluster: LocalCluster, how: str) -> None:
     job = Prefixed() if how == "class" else Prefixed(worker=Upper())
     results = cluster.run(job, input=TEXT)
-    assert lines(results.urls) == ["> A", "> B-A"]
+    assert sorted(results) == ["> A", "> B-A"]
     assert [stage for stage, *_ in results.job.jobinfo()["pipeline"]] == ["map", "map_shuffle"]
 
 
@@ -87,13 +79,15 @@ def entries_of(task: Any, job: Any, **jobargs: Any) -> None:
     worker = job.worker
     with_marks = jobargs["mark"]
     for entry in worker.input(task):
-        worker.output(task, None).file.write(f"{with_marks}{entry}\n".encode())
+        worker.output(task, None).file.add(with_marks, entry)
 
 
 def sorted_lines(task: Any, job: Any, **jobargs: Any) -> None:
     """The next stage: all inputs at once, merged."""
     merged = job.worker.input(task, merged=True)
-    job.worker.output(task, None).file.write(b"".join(line.encode() for line in merged))
+    out = job.worker.output(task, None)
+    for line in merged:
+        out.file.append(line)
 
 
 class Stages(BaseWorker):
@@ -106,7 +100,7 @@ class Stages(BaseWorker):
 def test_a_base_worker_calls_the_parameters_named_like_its_stages(cluster: LocalCluster) -> None:
     job = Job("Staged", worker=Stages())
     results = cluster.run(job, input=["raw://b", "raw://a"], map=entries_of, mark="* ")
-    assert lines(results.urls) == ["* a", "* b"]
+    assert sorted(results) == [("* ", "a"), ("* ", "b")]
 
 
 def test_a_base_worker_may_reduce(cluster: LocalCluster, tmp_path: Path) -> None:
@@ -115,8 +109,7 @@ def test_a_base_worker_may_reduce(cluster: LocalCluster, tmp_path: Path) -> None
         (tmp_path / name).write_text(text)
         files.append(str(tmp_path / name))
     results = cluster.run(Job("Merging", worker=Stages(reduce=sorted_lines)), input=files)
-    raw = list(result_iterator(results.urls, reader=None))
-    assert [line if isinstance(line, str) else line.decode() for line in raw] == ["a\n", "b\n", "c\n", "d\n"]
+    assert list(results) == ["a\n", "b\n", "c\n", "d\n"]
 
 
 def test_a_base_worker_without_a_stage_says_so(cluster: LocalCluster) -> None:
@@ -124,11 +117,45 @@ def test_a_base_worker_without_a_stage_says_so(cluster: LocalCluster) -> None:
         cluster.run(Job("Nothing", worker=Stages()), input=["raw://a"])
 
 
+class Chained(BaseWorker):
+    """Reads results of another job, by an `open` of its own: "wrong" as it would open a file, "right"."""
+
+    how = "right"
+
+    def run(self, task: Any, job: Any, **jobargs: Any) -> None:
+        for record in self.input(task, open=records_of if self.how == "right" else as_file):
+            self.output(task, None).file.append(record)
+
+
+def as_file(url: str) -> Any:
+    from discolocal.worker.task_io import chain_reader, task_input_stream
+
+    return chain_reader(*task_input_stream(None, None, url, None))
+
+
+def records_of(url: str) -> Any:
+    from discolocal.util import parse_dir
+
+    return [record for file in parse_dir(url) for record in as_file(file)]
+
+
+class Mistaken(Chained):
+    how = "wrong"
+
+
+def test_a_base_worker_reads_results_file_by_file_and_is_told_to(cluster: LocalCluster) -> None:
+    found = cluster.run(Job(map=lambda line, params: [(line, 1)]), input=["raw://a", "raw://b"])
+    parameters = {"input": found.urls, "reduce": len}
+    assert sorted(cluster.run(Job(worker=Chained()), **parameters)) == [("a", 1), ("b", 1)]
+    with pytest.raises(JobError, match=r"dir://.* is an index of files.*parse_dir\(url, label\).*worker.input\(task"):
+        cluster.run(Job(worker=Mistaken()), **parameters)
+
+
 class Failing(BaseWorker):
     """Fails after it has written."""
 
     def run(self, task: Any, job: Any, **jobargs: Any) -> None:
-        self.output(task, None).file.write(b"half")
+        self.output(task, None).file.append("half")
         raise KeyError("of my own")
 
 
@@ -153,7 +180,9 @@ class Homely(ClassicWorker):
         return {**super().jobdict(job, **jobargs), "owner": "from jobdict"}
 
 
-def test_hooks_of_the_job_pack(cluster: LocalCluster) -> None:
+def test_hooks_of_the_job_pack(cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OF_MY_OWN", "of the caller")
+
     def map(entry: str, params: Any) -> Any:
         import os
 
@@ -166,8 +195,8 @@ def test_hooks_of_the_job_pack(cluster: LocalCluster) -> None:
         return os.path.dirname(Task.jobfile)  # type: ignore[name-defined]  # noqa: F821 (injected)
 
     results = cluster.run(Job("Hooks", worker=Homely(map=map)), input=["raw://x"])
-    # Inline the process is the caller's, and so is its environment.
-    assert list(results) == [("from jobzip", None if cluster.start == "inline" else "from jobenvs")]
+    assert list(results) == [("from jobzip", "from jobenvs")]
+    assert os.environ.get("OF_MY_OWN") == "of the caller", "an inline task has given it back"
     assert results.job.jobinfo()["owner"] == "from jobdict"
 
 

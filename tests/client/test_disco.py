@@ -228,6 +228,18 @@ def test_disco_proxy(recordings: Recordings, master: RecordedMaster, monkeypatch
     assert [f"{line.label} {line.url} {line.size}\n".encode() for line in found] == [index]
 
 
+def test_results_through_a_proxy(recordings: Recordings, master: RecordedMaster) -> None:
+    index = b"0 disco://far/disco/far/aa/J@1:2:3/x 8\n"
+    master.files["/proxy/far/GET/disco/far/aa/J@1:2:3/.disco/reduce.results"] = index
+    master.files["/proxy/far/GET/disco/far/aa/J@1:2:3/x"] = b"one\ntwo\n"
+    seen: list[Any] = []
+    with pytest.warns(DeprecationWarning, match="set DISCO_PROXY in the environment") as told:
+        found = result_iterator(
+            [["dir://far/disco/far/aa/J@1:2:3/.disco/reduce.results"]], None, notifier=seen.append, proxy=master.url
+        )
+    assert (list(found), seen) == (["one\n", "two\n"], ["disco://far/disco/far/aa/J@1:2:3/x"]) and len(told) == 1
+
+
 # Waiting
 
 

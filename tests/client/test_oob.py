@@ -11,6 +11,7 @@ import pytest
 
 from discolocal import CommError, DataError, Disco, DiscoError, Job, JobError
 from discolocal.task import Task
+from discolocal.util import load_oob, save_oob
 from tests.client.recorded import Exchange, RecordedMaster, Recordings, Request, answer, rendered
 
 JOB = "TeeOOB@703:3c36c:7a060"
@@ -96,6 +97,23 @@ def test_a_task_stores_a_blob_and_tags_it(recordings: Recordings, master: Record
         Exchange(tag, answer(200, recordings.body("tag_post"))),
     )
     on_a_node(master).put("goldblob", b"value")
+
+
+def test_a_client_stores_a_blob_and_tags_it(recordings: Recordings, master: RecordedMaster) -> None:
+    new = recordings["new_blob"]
+    where = json.loads(recordings.body("new_blob"))[0].replace("http://localhost:8990", master.url)
+    tag = Request("POST", recordings["oob_tag"].request.path + "?delayed=1", "", b'[["disco://n/ddfs/b"]]', TOKEN)
+    put = Request("PUT", where.removeprefix(master.url), "", b"value")
+    asked = (
+        Exchange(new.request, answer(200, json.dumps([where]).encode())),
+        Exchange(put, answer(201, b'"disco://n/ddfs/b"')),
+        Exchange(tag, answer(200, recordings.body("tag_post"))),
+    )
+    for host in (master.url, Disco(master.url)):
+        master.expect(*asked)
+        save_oob(host, JOB, "goldblob", "value")
+        master.expect(recordings["oob_tag"])
+        assert load_oob(host, JOB, "key-c") is None
 
 
 def test_a_task_reads_values(recordings: Recordings, master: RecordedMaster) -> None:

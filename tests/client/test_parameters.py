@@ -8,15 +8,19 @@ import sys
 import threading
 import warnings
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from discolocal import LocalCluster
 from discolocal.error import DiscoError, PortabilityWarning
-from discolocal.job import Job
+from discolocal.job import Job, SimpleJob
+from discolocal.report import check
 from discolocal.wire.jobpack import JobPack
 from discolocal.worker.classic.func import nop_map
+from discolocal.worker.classic.worker import Worker as ClassicWorker
 
 LONG = "secret" * 10_000
 
@@ -108,6 +112,49 @@ def test_the_unique_part_of_an_earlier_run_is_dropped() -> None:
     assert pack(Plain("x" * 200 + "@5a0:7ba4d:4cf2")).jobdict["prefix"] == "x" * 200
 
 
+# Inputs that can be read only once
+
+
+class Once(Job):
+    map = staticmethod(nop_map)
+
+
+def urls() -> Iterator[str]:
+    yield from ("raw://a", "raw://b")
+
+
+def given(how: str) -> tuple[Job, dict[str, Any]]:
+    """A job and the arguments of its run, one of which has inputs that can be read only once."""
+    if how == "class":
+        return type("Class", (Once,), {"input": urls()})(), {}
+    if how == "property":
+        return type("Property", (Once,), {"input": property(lambda job: urls())})(), {}
+    if how == "attribute":
+        return Once(input=urls()), {}
+    if how == "worker":
+        return Once(worker=ClassicWorker(input=urls())), {}
+    return Once(), {how: urls()}
+
+
+@pytest.mark.filterwarnings("ignore:input_files is an old name")
+@pytest.mark.parametrize("how", ["input", "input_files", "attribute", "class", "property", "worker"])
+def test_any_iterable_is_a_list_of_inputs(how: str) -> None:
+    job, jobargs = given(how)
+    assert job.pack(**jobargs).jobdict["input"] == ["raw://a", "raw://b"]
+    if not jobargs:
+        assert job.pack().jobdict["input"] == ["raw://a", "raw://b"], "a job may run again"
+
+
+def test_a_reduce_alone_reads_it_once_as_well(tmp_path: Path) -> None:
+    found = Job(reduce=lambda iter, params: []).pack(input=iter(["raw://a", "raw://b"]))
+    assert found.jobdict["input"] == ["raw://a", "raw://b"]
+    with LocalCluster(nodes=1, start="inline", root=str(tmp_path / "root")) as cluster:
+        job = Once(map=lambda line, params: [(line, 1)], input=urls())
+        assert len(check(job, cluster)) == len(check(Once(map=job.map), cluster, input=urls())) == 0
+        for _ in range(2):
+            assert sorted(cluster.run(job)) == [("a", 1), ("b", 1)]
+
+
 # Unknown arguments
 
 RESERVED = [
@@ -120,6 +167,52 @@ RESERVED = [
 def test_names_that_every_job_has_are_no_arguments(name: str) -> None:
     with pytest.raises(TypeError, match=f"unexpected argument '{name}'"):
         pack(**{name: None})
+
+
+class Reading(Job):
+    """A job whose worker has a `run` of its own."""
+
+    map = staticmethod(nop_map)
+
+    class Worker(ClassicWorker):
+        def run(self, task: Any, job: Any, **jobargs: Any) -> None:
+            print(jobargs["tresh"])
+
+
+class Simple(SimpleJob):
+    """A job whose functions get them."""
+
+    map = staticmethod(nop_map)
+
+
+@pytest.mark.parametrize("job", [Reading(), Simple()], ids=["own run", "simple"])
+def test_an_argument_that_nobody_knows_may_be_read_by_the_workers_own_code(job: Job) -> None:
+    with pytest.warns(UserWarning, match=r"'mapp'; did you mean 'map'\?; only the worker's own code sees it") as told:
+        pack(job, mapp=3)
+    assert [(one.category, one.filename) for one in told] == [(UserWarning, __file__)]
+    with pytest.raises(TypeError, match="unexpected argument 'tresh'"):
+        type(job)(tresh=3)
+
+
+@pytest.fixture
+def as_disco() -> Iterator[None]:
+    """In the block this process minds unknown arguments as one that says `disco` does."""
+    from discolocal.worker.client import ignore_unknown_arguments
+
+    ignore_unknown_arguments(True)
+    yield
+    ignore_unknown_arguments(False)
+
+
+@pytest.mark.usefixtures("as_disco")
+def test_a_program_that_says_disco_is_warned_of_an_argument_that_nobody_knows() -> None:
+    with pytest.warns(PortabilityWarning, match=r"'treshold'; known are .*; it has no effect") as told:
+        assert pack(treshold=3).jobdata
+    assert [one.message.code for one in told] == ["unknown-argument"]
+    with pytest.warns(PortabilityWarning, match="'wait': it is no parameter, every Job has that name; it has no"):
+        pack(wait=True)
+    with pytest.raises(TypeError, match="unexpected argument 'treshold'"):
+        Plain(treshold=3)
 
 
 @pytest.mark.parametrize("name", ["run", "wait", "disco"])

@@ -120,6 +120,24 @@ def test_a_hunk_is_written_when_it_is_over_the_limit():
         assert [len(body) // size for body in bodies] == [*counts, 0]
 
 
+def test_a_record_over_the_largest_size_is_refused_and_left_out():
+    items = ["ab", ("key", [1] * 50), "c" * 30, b"\xff" * 20]
+    largest = max(len(pickle.dumps(item, 1)) for item in items)
+    assert write(items, max_record_size=largest, min_hunk_size=40) == write(items, min_hunk_size=40)
+    out = io.BytesIO()
+    writer = HunkWriter(out.write, max_record_size=largest, loose=True)
+    for item in items:
+        writer.append(item)
+        for refused in ("d" * largest, "e" * (1 << 17)):
+            size = len(pickle.dumps(refused, 1))
+            with pytest.raises(ValueError, match=f"^Record of size {size} is larger than max_record_size: {largest}$"):
+                writer.add_all([refused])
+    with pytest.raises(ValueError, match="is larger than max_record_size"):
+        writer.add("k" * largest, "v")
+    writer.close()
+    assert out.getvalue() == write(items)
+
+
 def test_loose_streams_hold_the_same_records_in_larger_hunks():
     items = [(b"k%d" % number, number) for number in range(1000)]
     data = write(items, "add", loose=True, min_hunk_size=10, compression_level=STORED)

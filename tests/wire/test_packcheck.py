@@ -1,8 +1,11 @@
 """The master's checks of a job pack: the recorded replies, the fuzzed header, the rules a master does not have."""
 
+import errno
 import json
 import re
 import struct
+import subprocess
+import sys
 
 import pytest
 from hypothesis import example, given
@@ -255,6 +258,53 @@ def test_an_environment_that_no_process_can_have_is_refused_on_demand(envs):
     data = make(V2, envs=json.dumps(envs))
     assert check(data).jobenvs == envs
     assert "jobenvs" in reply_to(data, master_rules=False)
+
+
+def starts(envs):
+    """Whether this system starts a program with these variables alone."""
+    try:
+        return subprocess.run(["/bin/true"], env=envs, check=False).returncode == 0
+    except OSError as error:
+        assert error.errno == errno.E2BIG
+        return False
+
+
+def largest(name):
+    """A value that fills a variable up to the limit."""
+    return "x" * (packcheck.MAX_VARIABLE - len(f"{name}=\0".encode()))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of Linux")
+@pytest.mark.parametrize("name", ["A", "é" * 9])
+def test_a_variable_is_refused_on_demand_from_the_size_that_the_system_refuses(name):
+    fits = {name: largest(name)}
+    assert starts(fits)
+    assert check(make(V2, envs=json.dumps(fits)), master_rules=False).jobenvs == fits
+    for beyond in ({name: fits[name] + "x"}, {name + "x": fits[name]}, {name: fits[name][:-1] + "é"}):
+        assert not starts(beyond)
+        reply = reply_to(make(V2, envs=json.dumps(beyond)), master_rules=False)
+        assert "131073 bytes" in reply and "MAX_ARG_STRLEN" in reply and f"'{name}" in reply
+        assert check(make(V2, envs=json.dumps(beyond))).jobenvs == beyond
+
+
+def test_an_environment_is_refused_on_demand_from_a_size_that_no_usual_system_takes():
+    full = {f"A{number:02}": largest("A00") for number in range(16)}
+    assert not starts(full)
+    reply = reply_to(make(V2, envs=json.dumps(full)), master_rules=False)
+    assert f"{16 * (packcheck.MAX_VARIABLE + 8)} bytes" in reply
+    del full["A15"]
+    assert starts(full)
+    assert check(make(V2, envs=json.dumps(full)), master_rules=False).jobenvs == full
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_stage_that_a_master_runs_for_ever_is_refused_on_demand(golden, place):
+    recorded = (golden / "badpacks" / "pipeline_stage_named_input.jobpack").read_bytes()
+    pipeline = [["map", "split", False], ["reduce", "group_all", False]]
+    pipeline[place][0] = "input"
+    for data in (recorded, make(V2 | {"pipeline": pipeline})):
+        assert "input" in [stage for stage, _, _ in check(data).pipeline]
+        assert "'input' is what a master calls" in reply_to(data, master_rules=False)
 
 
 @pytest.mark.parametrize("version, jobdict", [(1, V1), (2, V2)])

@@ -44,6 +44,12 @@ def ref_records(data: bytes) -> list[Any]:
     return result
 
 
+def words(line: str, params: Any) -> Any:
+    """The map of a count of words."""
+    for word in line.split():
+        yield word, 1
+
+
 class TaskResult:
     """What a task did: `kind` and `text` of its end, `frames` it sent, `outputs`, `messages`."""
 

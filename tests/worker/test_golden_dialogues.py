@@ -77,18 +77,15 @@ def write_inputs(root: Path) -> dict[str, str]:
     return {name: str(root / name) for name in LINES}
 
 
+def word_count(**more: Any) -> Job:
+    """The recorded job, or all of it that a test needs."""
+    streams = {"map_output_stream": REAL_STREAMS}
+    return Job(map=words, reduce=total, combiner=sum_combiner, partitions=3, encoding=None, **streams, **more)
+
+
 def test_a_job_of_map_shuffle_and_sorted_reduce(golden: Path, tmp_path: Path) -> None:
     paths = write_inputs(tmp_path)
-    job = Job(
-        map=words,
-        reduce=total,
-        combiner=sum_combiner,
-        partitions=3,
-        sort=True,
-        encoding=None,
-        map_output_stream=REAL_STREAMS,
-    )
-    node = Node(tmp_path / "data", job)
+    node = Node(tmp_path / "data", word_count(sort=True))
     results = [node.map(paths["b"]), node.map(paths["a"])]
     results.append(node.shuffle(*results))
     results += [node.reduce(results[2], label=label) for label in range(3)]
@@ -107,17 +104,7 @@ def test_the_job_gives_the_recorded_records(golden: Path, tmp_path: Path) -> Non
 
 def test_index_lines_are_the_recorded_ones(golden: Path, tmp_path: Path) -> None:
     paths = write_inputs(tmp_path)
-    node = Node(
-        tmp_path / "data",
-        Job(
-            map=words,
-            reduce=total,
-            combiner=sum_combiner,
-            partitions=3,
-            encoding=None,
-            map_output_stream=REAL_STREAMS,
-        ),
-    )
+    node = Node(tmp_path / "data", word_count())
     maps = [node.map(paths["b"]), node.map(paths["a"])]
     results = [*maps, node.shuffle(*maps)]
     folder = golden / "layout/classic_map_shuffle_reduce.indexes"

@@ -18,7 +18,7 @@ from discolocal.fileutils import DiscoZipFile
 from discolocal.worker import Input, MergedInput, Output, ParallelInput, SerialInput, Wait, Worker, inputs
 from discolocal.worker.classic import func
 from discolocal.worker.classic.worker import Worker as ClassicWorker
-from discolocal.worker.task_io import InputStream, OutputStream, input_stream, output_stream
+from discolocal.worker.task_io import InputStream, OutputStream, disco_input_stream, input_stream, output_stream
 
 
 class Slow:
@@ -135,10 +135,12 @@ def test_an_output_and_its_file(tmp_path: Path) -> None:
     path = str(tmp_path / "out")
     output = Output((path, "disco", 3))
     assert (output.path, output.type, output.label, output.partition) == (path, "disco", 3, 3)
-    output.file.write(b"12345")
+    output.file.add("key", "value")
+    output.file.append("any record")
     assert not Path(path).exists(), "it appears when it is closed"
-    assert output.close() == 5
-    assert Path(path).read_bytes() == b"12345"
+    assert output.close() == Path(path).stat().st_size
+    with open(path, "rb") as file:
+        assert list(disco_input_stream(file, None, path)) == [("key", "value"), "any record"]
 
 
 def test_an_output_with_an_open_of_its_own(tmp_path: Path) -> None:
@@ -177,6 +179,9 @@ def test_a_partition_is_a_label_under_its_older_name(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="must be an integer or None"):
             worker.output(task, partition=wrong)  # type: ignore[arg-type]
     assert list(worker.outputs) == [3, None]
+    for output in worker.outputs.values():
+        output.discard()
+    assert not list(tmp_path.iterdir())
 
 
 # Workers
@@ -232,7 +237,7 @@ def test_the_old_place_of_the_worker_gives_a_warning() -> None:
     with pytest.warns(DeprecationWarning, match="discolocal.worker.classic.worker"):
         old = importlib.import_module("discolocal.node.worker")
     new = importlib.import_module("discolocal.worker.classic.worker")
-    for name in ("get", "put", "this_host", "this_inputs", "this_master", "this_name", "this_partition"):
+    for name in ("get", "put", "this_host", "this_inputs", "this_master", "this_name"):
         assert getattr(old, name) is getattr(new, name)
 
 

@@ -167,3 +167,35 @@ def test_two_threads_may_pack_at_the_same_time() -> None:
     for thread in threads:
         thread.join()
     assert errors == []
+
+
+class Counted:
+    """Tells how often it was pickled."""
+
+    pickled = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        Counted.pickled += 1
+        return {"number": 7}
+
+
+def test_a_pack_pickles_its_job_once() -> None:
+    before = Counted.pickled
+    pack = Subclass().pack(input=["raw://a"], params=Counted())
+    assert Counted.pickled == before + 1
+    assert elsewhere(pack.jobdata, "jobargs['params'].number") == "7"
+
+
+@pytest.mark.parametrize("own", ["jobhome", "jobzip"])
+def test_a_worker_that_makes_the_home_may_change_the_job(own: str) -> None:
+    class Own(Subclass.Worker):  # type: ignore[name-defined,misc]
+        pass
+
+    def make(self: Any, job: Any, **jobargs: Any) -> Any:
+        home = getattr(super(Own, self), own)(job, **jobargs)
+        job.params["late"] = 7
+        return home
+
+    setattr(Own, own, make)
+    pack = Job(map=Subclass.map, params={}, worker=Own()).pack(input=["raw://a"])
+    assert elsewhere(pack.jobdata, "job.params['late']") == "7"

@@ -22,14 +22,9 @@ from discolocal.worker.classic.func import (
     task_input_stream,
 )
 from discolocal.worker.task_io import gzip_reader, gzip_stream
-from tests.worker.harness import HOST, JOB, Node
+from tests.worker.harness import HOST, JOB, Node, words
 
 TEXT = "the quick brown fox\njumps over the lazy dog\nthe end\n" * 3
-
-
-def words(line: str, params: Any) -> Any:
-    for word in line.split():
-        yield word, 1
 
 
 def label_of(key: str, count: int) -> int:
@@ -215,6 +210,54 @@ def test_an_output_stream_of_the_user_is_added_to_and_closed(tmp_path: Path, tex
 
     node = Node(tmp_path / "data", Job(map=words, map_output_stream=(task_output_stream, stream)))
     assert node.map("raw://a b").data(0) == b"a=1;b=1;end"
+
+
+@pytest.mark.parametrize("partitions", [None, 1])
+@pytest.mark.parametrize("combiner", [None, sum_combiner])
+def test_an_add_that_the_user_puts_on_a_stream_of_ours_gets_every_pair(
+    tmp_path: Path, partitions: int | None, combiner: Any
+) -> None:
+    def stream(below: Any, size: Any, url: str, params: Any) -> Any:
+        from discolocal.worker.task_io import disco_output_stream
+
+        records = disco_output_stream(below, size, url, params)
+        add = records.add
+        records.add = lambda key, value: add(key.upper(), value + 1)
+        return records
+
+    from discolocal.worker.task_io import task_output_stream
+
+    streams = (task_output_stream, stream)
+    node = Node(tmp_path / "data", Job(map=words, combiner=combiner, partitions=partitions, map_output_stream=streams))
+    result = node.map("raw://a b")
+    assert sorted(sum(result.by_label().values(), [])) == [("A", 2), ("B", 2)]
+
+
+@pytest.mark.parametrize("partitions", [None, 1])
+@pytest.mark.parametrize("combiner", [None, sum_combiner])
+@pytest.mark.parametrize("method", ["add", "append"])
+def test_a_subclass_of_our_stream_may_change_records(
+    tmp_path: Path, method: str, combiner: Any, partitions: int | None
+) -> None:
+    def stream(below: Any, size: Any, url: str, params: Any) -> Any:
+        from discolocal.worker.task_io import DiscoOutputStream
+
+        class Added(DiscoOutputStream):
+            def add(self, key: str, value: int) -> None:
+                super().add(key.upper(), value + 1)
+
+        class Appended(DiscoOutputStream):
+            def append(self, record: Any) -> None:
+                super().append((record[0].upper(), record[1] + 1))
+
+        return {"add": Added, "append": Appended}[method](below)
+
+    from discolocal.worker.task_io import task_output_stream
+
+    streams = (task_output_stream, stream)
+    node = Node(tmp_path / "data", Job(map=words, combiner=combiner, partitions=partitions, map_output_stream=streams))
+    result = node.map("raw://a b")
+    assert sorted(sum(result.by_label().values(), [])) == [("A", 2), ("B", 2)]
 
 
 def test_status_messages(tmp_path: Path, text: str) -> None:
@@ -422,7 +465,7 @@ def test_put_keeps_a_value_for_the_node_to_commit(tmp_path: Path) -> None:
     assert node.map("raw://x").kind == "done"
     (path,) = (path for path in (tmp_path / "ddfs").rglob("*") if path.is_file())
     assert path.relative_to(tmp_path / "ddfs").as_posix() == f"oob/.{JOB}/0-0/k"
-    assert path.read_bytes() == b"k\n1"
+    assert path.read_bytes() == b"k 0\n1"
 
 
 # Names of files
@@ -445,17 +488,6 @@ def test_text_of_raw_urls_in_file_names(tmp_path: Path) -> None:
         assert bool(result.warnings) is warned
         shuffled = result.node.shuffle(result)
         assert shuffled.kind == "done", shuffled.text
-
-
-def test_profile_leaves_statistics_in_the_tasks_directory(tmp_path: Path) -> None:
-    import pstats
-
-    node = Node(tmp_path / "data", Job(map=words, profile=True))
-    result = node.map("raw://a")
-    (file,) = node.home.rglob("profile-map:0-*")
-    assert file.name == f"profile-{file.parent.name}"
-    assert any(name == "words" for _f, _l, name in pstats.Stats(str(file)).stats)  # type: ignore[attr-defined]
-    assert result.kind == "done"
 
 
 def test_two_attempts_of_a_task_do_not_share_a_directory(tmp_path: Path) -> None:

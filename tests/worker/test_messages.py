@@ -82,8 +82,34 @@ def test_inline_prints_are_also_shown_with_their_task(tmp_path: Path, capsys: py
 
     assert printed(tmp_path, prints) == ["hello", "(Pdb) rest", "error"]
     out, err = capsys.readouterr()
-    assert out == "[map:0] hello\n(Pdb) rest\n"
-    assert err == "[map:0] error\n"
+    assert (out, err) == ("", "[map:0] hello\n(Pdb) rest\n[map:0] error\n"), "standard output is the caller's own"
+
+
+STOPS = """
+from discolocal import Job, LocalCluster
+
+def map(line, params):
+    x = 41
+    breakpoint()
+    yield line, x
+
+with LocalCluster(nodes=1, start="inline") as cluster:
+    print(list(cluster.run(Job(map=map), input=["raw://a"])))
+"""
+
+
+def test_a_debugger_stops_in_an_inline_task_and_is_talked_to(tmp_path: Path) -> None:
+    """In a process of its own: pdb reads the real standard input."""
+    import subprocess
+
+    (tmp_path / "stops.py").write_text(STOPS)
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONBREAKPOINT"}
+    environ["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])
+    command = [sys.executable, str(tmp_path / "stops.py")]
+    said = "p x + 1\nx = 7\nc\n"
+    done = subprocess.run(command, input=said, capture_output=True, text=True, env=environ, timeout=60, check=True)
+    assert done.stdout == "[('a', 7)]\n"
+    assert "(Pdb) 42\n(Pdb) " in done.stderr
 
 
 def test_streams_path_and_current_task_are_restored(tmp_path: Path) -> None:

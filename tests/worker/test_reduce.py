@@ -16,12 +16,7 @@ from discolocal.wire import index, names
 from discolocal.worker import Params
 from discolocal.worker.classic.func import disco_output_stream, nop_map, nop_reduce, sum_reduce, task_output_stream
 from discolocal.worker.task_io import task_input_stream
-from tests.worker.harness import HOST, JOB, Node, TaskInput, TaskResult, ref_records
-
-
-def words(line: str, params: Any) -> Any:
-    for word in line.split():
-        yield word, 1
+from tests.worker.harness import HOST, JOB, Node, TaskInput, TaskResult, ref_records, words
 
 
 def as_list(iter: Any, params: Any) -> Any:

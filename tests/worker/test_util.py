@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from discolocal import util
+from discolocal import schemes, util
 from discolocal.error import DataError, DiscoError
 from discolocal.fileutils import AtomicFile, DiscoZipFile
 from discolocal.func import default_partition, re_reader
@@ -49,6 +49,9 @@ def test_urls() -> None:
     assert util.urlresolve("disco://h/a") == "http://h:8989/a"
     assert util.urlresolve("http://h/a") == "http://h/a"
     assert util.jobname("disco://h/disco/h/aa/Job@1:2:3/x/y") == "Job@1:2:3"
+    assert util.jobname(["dir://h/disco/h/aa/Job@1:2:3/.disco/x.results"]) == "Job@1:2:3", "as wait() lists it"
+    with pytest.raises(DiscoError, match="Not the url of a file"):
+        util.jobname([])
 
 
 def test_dsorted_merges_runs(tmp_path: Path) -> None:
@@ -249,3 +252,64 @@ def test_zip_archives(tmp_path: Path) -> None:
     assert more.namelist()[-1] == "y"
     with pytest.raises(DiscoError):
         more.writestr("a/../../b", "")
+
+
+# Inputs by labels, under all the names that these ever had
+
+
+@pytest.fixture
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The url of an index of three files of two labels."""
+    home = tmp_path / "node1" / "aa" / "J@1:2:3"
+    home.mkdir(parents=True)
+    for name in "abc":
+        (home / name).write_text(name)
+    urls = [f"disco://node1/disco/node1/aa/J@1:2:3/{name}" for name in "abc"]
+    lines = [f"{label} {url} 1\n" for label, url in zip((0, 1, 0), urls)]
+    (home / "index").write_text("".join(lines))
+    monkeypatch.setattr(schemes, "data_roots", [str(tmp_path)])
+    return "dir://node1/disco/node1/aa/J@1:2:3/index"
+
+
+def names(found: Any) -> Any:
+    """Urls as the last letters of their paths."""
+    return [url[-1] if isinstance(url, str) else names(url) for url in found]
+
+
+def test_the_files_of_a_label(index: str) -> None:
+    assert (names(util.parse_dir(index)), names(util.parse_dir(index, 0)), names(util.parse_dir(index, label=1))) == (
+        ["a", "b", "c"],
+        ["a", "c"],
+        ["b"],
+    )
+    for old in ("partition", "partid"):
+        for value in (1, "1"):
+            with pytest.warns(DeprecationWarning, match=f"{old} is an old name: use label"):
+                assert names(util.parse_dir(index, **{old: value})) == ["b"]
+    with pytest.raises(TypeError, match="partition and label mean the same"):
+        util.parse_dir(index, label=0, partition=1)
+
+
+def test_lists_of_inputs(index: str) -> None:
+    assert names(util.inputlist([index, "raw://x"])) == [["a"], ["b"], ["c"], "x"]
+    for results in ([index], [[index]], [[index, index]]):
+        replicas = 2 if len(results[0]) == 2 else 1
+        assert names(util.inputlist(results, label=0)) == [["a"] * replicas, ["c"] * replicas]
+    assert util.inputlist([index], label=False) == [index]
+    with pytest.warns(DeprecationWarning, match="partition is an old name: use label"):
+        assert names(util.inputlist([index], partition="1")) == [["b"]]
+    assert names(util.inputexpand(index)) == [["a"], ["b"], ["c"]]
+    assert names(util.inputexpand(index, 1)) == names(util.inputexpand([index], 1)) == [["b"]]
+    assert util.inputexpand("raw://x") == ["raw://x"]
+    with pytest.warns(DeprecationWarning, match="partition is an old name: use label"):
+        assert names(util.inputexpand(index, partition=1)) == [["b"]]
+
+
+def test_lists_of_urls_as_before_0_4(index: str) -> None:
+    with pytest.warns(DeprecationWarning, match="urllist is an old name: use inputexpand"):
+        urllist = util.urllist
+    assert (names(urllist(index)), names(urllist(index, partid="0"))) == (["a", "b", "c"], ["a", "c"])
+    assert urllist(index, listdirs=False) == [index] and urllist("http://h/x") == ["http://h/x"]
+    assert urllist(["http://h/x", "http://g/x"]) == [["http://h/x", "http://g/x"]]
+    with pytest.raises(DiscoError, match="another master is not asked"):
+        urllist(index, ddfs="disco://h")

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from discolocal.worker.serving import one_line, short_repr
 
 if TYPE_CHECKING:
     from discolocal.task import Task
-    from discolocal.worker.inputs import Input
+
+
+class Place(Protocol):
+    """Where records come from, as an `Input` says it."""
+
+    @property
+    def url(self) -> str:
+        """The replica of the record that is dealt with, "" for none."""
+
+    @property
+    def record(self) -> int:
+        """The number of that record in it, from 1."""
 
 
 class Blame:
@@ -17,7 +28,7 @@ class Blame:
     Parameters: `task`; `source` the input being read, which knows url and record number (None while none is).
     """
 
-    def __init__(self, task: Task, source: Input | None = None) -> None:
+    def __init__(self, task: Task, source: Place | None = None) -> None:
         self.task = task
         self.source = source
 

@@ -1,36 +1,73 @@
-"""Modules of Python that job functions name although nobody imported them (reference 8.11).
+"""Modules that job functions name although nobody imported them (reference 8.11).
 
-Disco supplied these until Python 3.6, and published programs count on it. Nothing is imported here unless a task asks.
+Disco supplied these until Python 3.6, and published programs count on it: modules of Python, and files beside the
+script or elsewhere on the user's own import path, which it sent. Nothing is imported here unless a task asks.
 """
 
 from __future__ import annotations
 
 import builtins
 import importlib
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from discolocal.jobdata import LOCAL, whose
 from discolocal.worker.classic.names import injected_names, job_functions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from types import CodeType, FunctionType, ModuleType
+
+    from discolocal.worker.base import Worker
 
 _ATTRIBUTES = ("LOAD_ATTR", "LOAD_METHOD")
 
 
-def implied_names(values: Iterable[Any]) -> dict[str, str]:
-    """The modules that are named and not defined in the functions among `values`, each with the function's name."""
+class Sent(str):
+    """The name of a module of the user's that is sent because a job function names it."""
+
+
+def implied_names(values: Iterable[Any], is_module: Callable[[str], bool] | None = None) -> dict[str, str]:
+    """The modules that are named and not defined in the functions among `values`, each with the function's name.
+
+    `is_module` says which names are those of modules, by default of Python's.
+    """
     functions = [function for value in values for function in job_functions(value)]
-    suspects = {function: names for function in functions if (names := _suspects(function))}
+    named = is_module or sys.stdlib_module_names.__contains__
+    suspects = {function: names for function in functions if (names := _suspects(function, named))}
     if not suspects:
         return {}
     found: dict[str, str] = {}
-    written = set().union(*(_globals(function)[1] for function in functions))
+    written = set().union(*(globals_of(function)[1] for function in functions))
     for function, names in suspects.items():
-        for name in sorted(names & _globals(function)[0] - written):
+        for name in sorted(names & globals_of(function)[0] - written):
             found.setdefault(name, function.__qualname__)
     return found
+
+
+def with_modules(worker: Worker, job: Any, jobargs: dict[str, Any]) -> dict[str, Any]:
+    """`jobargs` with required_modules, where they are not given, that the functions of a classic job imply."""
+    if "map" not in worker or worker.getitem("required_modules", job, jobargs) is not None:
+        return jobargs
+    is_module = _user_modules()
+    found = implied_names((worker.getitem(name, job, jobargs) for name in worker), is_module)
+    return {**jobargs, "required_modules": [Sent(name) for name in found]} if found else jobargs
+
+
+def _user_modules() -> Callable[[str], bool]:
+    """A function that tells whether a name is that of a module on the user's own part of the import path.
+
+    Packages are none: Disco never sent them.
+    """
+    own = [path for path in sys.path if whose(os.path.join(path, "module.py")) == LOCAL]
+
+    def is_module(name: str) -> bool:
+        return name not in sys.stdlib_module_names and any(
+            os.path.isfile(os.path.join(path, f"{name}.py")) for path in own
+        )
+
+    return is_module
 
 
 def implied_modules(values: Iterable[Any]) -> dict[str, ModuleType]:
@@ -38,7 +75,7 @@ def implied_modules(values: Iterable[Any]) -> dict[str, ModuleType]:
     return {name: importlib.import_module(name) for name in implied_names(values)}
 
 
-def _suspects(function: FunctionType) -> set[str]:
+def _suspects(function: FunctionType, is_module: Callable[[str], bool]) -> set[str]:
     """The names in a function that could be those of modules: a quick look, which takes attributes for globals."""
     if str(function.__module__).startswith("discolocal."):
         return set()
@@ -47,11 +84,11 @@ def _suspects(function: FunctionType) -> set[str]:
         name
         for part in _codes(function.__code__)
         for name in part.co_names
-        if name in sys.stdlib_module_names and name not in space and name not in known and not hasattr(builtins, name)
+        if name not in space and name not in known and not hasattr(builtins, name) and is_module(name)
     }
 
 
-def _globals(function: FunctionType) -> tuple[set[str], set[str]]:
+def globals_of(function: FunctionType) -> tuple[set[str], set[str]]:
     """The globals of which a function takes an attribute, and those that it sets."""
     import dis
 

@@ -167,6 +167,9 @@ def run_map(
 ) -> None:
     """Map all entries. Failures of user functions leave a headline in the task before they are raised."""
     if combiner is None:
+        if not router.partitions:
+            _map_undivided(entries, function, router)
+            return
         if router.stable:
             _map_by_key(entries, function, router)
         _map_direct(entries, function, router)
@@ -199,6 +202,25 @@ def _map_by_key(entries: Iterator[Any], function: Callable[..., Any], router: Ro
             # So many keys are hardly seen again; if they are, computing costs as much as looking them up.
             by_key.clear()
             return
+
+
+def _map_undivided(entries: Iterator[Any], function: Callable[..., Any], router: Router) -> None:
+    """Map into the only output, which is opened for the first pair."""
+    blame, params = router.blame, router.params
+    add_all: Callable[[Iterable[tuple[Any, Any]]], Any] | None = None
+    for entry in entries:
+        try:
+            pairs = function(entry, params)
+            if add_all is not None:
+                add_all(pairs)
+                continue
+            for key, value in pairs:
+                if add_all is None:
+                    add_all = router.output_of(None).add_all
+                router.add_of(None)(key, value)
+        except Exception as error:
+            blame.at_record(error, "map", entry)
+            raise
 
 
 def _map_direct(entries: Iterator[Any], function: Callable[..., Any], router: Router) -> None:

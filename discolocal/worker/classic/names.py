@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 import discolocal.worker
 from discolocal import active, util
 from discolocal.error import CommError, DataError, DiscoError, JobError
+from discolocal.jobdata import PLAIN
 from discolocal.worker import task_io
 from discolocal.worker.classic import func
 from discolocal.worker.inputs import task_inputs
 from discolocal.worker.old import messages
+from discolocal.worker.old.era import marked
 from discolocal.worker.params import Params
 
 if TYPE_CHECKING:
@@ -53,8 +55,32 @@ def this_host() -> str:
 
 
 def this_partition() -> int:
-    """The partition of a reduce task; 0 in a map task (reference 8.3)."""
-    return active.this_task().group_label
+    """The partition of a reduce task (reference 8.3).
+
+    In a map task the number of the task if the program is of Disco before 0.5, else 0; with several maps that is
+    reported, as the number was there to tell them apart.
+    """
+    task = active.this_task()
+    if task.stage != "map":
+        return task.group_label
+    if marked(task.jobobjs[0]):
+        return task.taskid
+    if _inputs(task.jobfile) > 1:
+        task.warn(
+            "map-partition",
+            f"this_partition() is {task.group_label} in every map task of a job, of which this one has several: to tell"
+            " them apart use Task.taskid",
+        )
+    return task.group_label
+
+
+@functools.lru_cache(maxsize=8)
+def _inputs(jobfile: str) -> int:
+    """How many inputs the job of a job pack has; a classic job has a map task for each."""
+    from discolocal.wire.jobpack import JobPack
+
+    with open(jobfile, "rb") as file:
+        return len(JobPack.load(file).jobdict.get("input") or ())
 
 
 def this_inputs() -> list[list[str]]:
@@ -83,7 +109,8 @@ def job_functions(value: Any) -> Iterator[FunctionType]:
     """The functions in a parameter: inside of sequences, partials, methods and decorated functions as well."""
     if isinstance(value, (list, tuple)):
         for item in value:
-            yield from job_functions(item)
+            if type(item) not in PLAIN:
+                yield from job_functions(item)
     elif isinstance(value, functools.partial):
         yield from job_functions(value.func)
     else:

@@ -71,7 +71,7 @@ def run_reduce(entries: Iterator[Any], function: Callable[..., Any], out: Any, p
     Parameters: `out` the output's object with `add`.
     """
     try:
-        if argument_count(function) - _bound(function) >= 3:
+        if argument_count(function) >= 3:
             function(entries, out, params)
             return
         pairs = function(entries, params)
@@ -85,8 +85,3 @@ def run_reduce(entries: Iterator[Any], function: Callable[..., Any], out: Any, p
             where = f", last at record {source.record} of {source.url}"
         blame.note(error, f"reduce failed in partition {blame.task.group_label}{where}")
         raise
-
-
-def _bound(function: Any) -> int:
-    """1 for a bound method, whose first parameter is filled already."""
-    return int(getattr(function, "__self__", None) is not None and hasattr(function, "__func__"))

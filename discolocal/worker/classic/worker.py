@@ -15,6 +15,7 @@ if __name__ == "__main__":
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from discolocal import active
 from discolocal.worker.base import Worker as BaseWorker
 from discolocal.worker.classic import func, mapping, reducing, shuffling
 from discolocal.worker.classic.failures import Blame
@@ -43,10 +44,12 @@ from discolocal.worker.task_io import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from discolocal.task import Task
+    from discolocal.fileutils import DiscoZipFile
+    from discolocal.task import Task as RunningTask
 
 __all__ = [
     "Params",
+    "Task",
     "Worker",
     "get",
     "put",
@@ -57,7 +60,13 @@ __all__ = [
     "this_partition",
 ]
 
+Task: Any = active.TaskProxy()
+"""The task that runs, for job functions that import it; they find it by its bare name as well (reference 8.3)."""
+
 DEFAULT_OUTPUT = (task_output_stream, disco_output_stream)
+STREAMS = ("map_input_stream", "map_output_stream", "reduce_input_stream", "reduce_output_stream")
+NEVER_NONE = ("partition", *STREAMS)
+"""Parameters whose default counts where they are None."""
 VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
@@ -99,14 +108,30 @@ class Worker(BaseWorker):
             "version": VERSION,
         }
 
+    def getitem(self, key: str, job: Any, jobargs: dict[str, Any], default: Any = None) -> Any:
+        """The value of a parameter; see the method of the base. Streams and `partition` are never None."""
+        value = super().getitem(key, job, jobargs, default)
+        return self.defaults()[key] if value is None and key in NEVER_NONE else value
+
     def _stages(self, job: Any, jobargs: dict[str, Any]) -> dict[str, Any]:
         from discolocal.worker.classic import submission
 
         return submission.classic_dict(self, job, jobargs)
 
+    def jobzip(self, job: Any, **jobargs: Any) -> DiscoZipFile:
+        """The archive of the job home, with the external programs (reference 8.12)."""
+        home = super().jobzip(job, **jobargs)
+        for stage in ("map", "reduce"):
+            program = self.getitem(stage, job, jobargs)
+            if isinstance(program, dict):
+                from discolocal.worker.classic import external
+
+                external.add_files(home, stage, program)
+        return home
+
     # In a task
 
-    def run(self, task: Task, job: Any, **jobargs: Any) -> None:
+    def run(self, task: RunningTask, job: Any, **jobargs: Any) -> None:
         """Run the stage of the task: map, map_shuffle, reduce or reduce_shuffle (reference 8.3)."""
         for key in list(self):
             self[key] = self.getitem(key, job, jobargs)
@@ -124,7 +149,7 @@ class Worker(BaseWorker):
             raise NotImplementedError(f"A classic job has no stage {task.stage!r}")
         stages[task.stage](task, self["params"])
 
-    def map(self, task: Task, params: Any) -> None:
+    def map(self, task: RunningTask, params: Any) -> None:
         """The map stage (reference 8.4)."""
         source = self.input(task, open=self.opener("map", "in", params))
         blame = Blame(task, source)
@@ -136,10 +161,19 @@ class Worker(BaseWorker):
             output: StreamCombiner = self.output(task, label, open=open_output).file
             return output
 
-        router = mapping.Router(open_label, self["partition"], self["partitions"], params, blame)
-        mapping.run_map(entries, self["map"], self["combiner"], router)
+        def run(entries: Any, function: Any, blame: Blame) -> None:
+            router = mapping.Router(open_label, self["partition"], self["partitions"], params, blame)
+            mapping.run_map(entries, function, self["combiner"], router)
 
-    def reduce(self, task: Task, params: Any) -> None:
+        if isinstance(self["map"], dict):
+            from discolocal.worker.classic import exchange
+
+            with exchange.Program(task, self, source) as program:
+                run(program.answers(entries), exchange.as_given, program.blame)
+        else:
+            run(entries, self["map"], blame)
+
+    def reduce(self, task: RunningTask, params: Any) -> None:
         """The reduce stage (reference 8.5)."""
         source = reducing.PartitionInput(task, self.opener("reduce", "in", params))
         blame = Blame(task, source)
@@ -155,13 +189,19 @@ class Worker(BaseWorker):
         entries = mapping.counted(records, "reduced", self["status_interval"], blame)
         out = self.output(task, None, open=self.opener("reduce", "out", params, bool(task.local))).file
         self._init("reduce_init", entries, params, blame)
-        reducing.run_reduce(entries, self["reduce"], out, params, blame)
+        if isinstance(self["reduce"], dict):
+            from discolocal.worker.classic import exchange
 
-    def map_shuffle(self, task: Task, params: Any) -> None:
+            with exchange.Program(task, self, source) as program:
+                out.add_all(program.results(entries))
+        else:
+            reducing.run_reduce(entries, self["reduce"], out, params, blame)
+
+    def map_shuffle(self, task: RunningTask, params: Any) -> None:
         """Join the outputs of the maps of this node, by label (reference 3.3)."""
         shuffling.run_shuffle(self, task)
 
-    def reduce_shuffle(self, task: Task, params: Any) -> None:
+    def reduce_shuffle(self, task: RunningTask, params: Any) -> None:
         """Join the outputs of the reduces of this node, by label (reference 3.3)."""
         shuffling.run_shuffle(self, task)
 
@@ -201,6 +241,15 @@ def _open_chain(streams: tuple[Any, ...], params: Any, output: bool, url: str, e
         names = ", ".join(getattr(stream, "__name__", repr(stream)) for stream in streams)
         raise TypeError(f"The last of the output streams {names} gives {combined.stream!r}, which has no `add`")
     return combined
+
+
+def __getattr__(name: str) -> Any:
+    """Names of Disco before 0.5 (reference 11.2)."""
+    if name.startswith("__"):  # Python asks for some of these at every import
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from discolocal.worker.old.names import old_name
+
+    return old_name(__name__, name)
 
 
 if __name__ == "__main__":

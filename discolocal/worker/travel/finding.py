@@ -20,9 +20,13 @@ CLIENT_ONLY = frozenset(
         "testing",
         "report",
         "cli",
+        "wire.tag",
         "worker.jobhome",
         "worker.sending",
         "worker.travel",
+        "worker.modutil",
+        "worker.classic.modutil",
+        "modutil",
         "__main__",
         "__pycache__",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copyreg
 import sys
+from io import BytesIO
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +22,15 @@ class References:
     """What was met while a job was pickled.
 
     `functions` go by value. `modules` are imported where the pickle is read: name to the object that refers to it,
-    None where that is the job itself. `names` are the names of functions and classes that go by reference.
+    None where that is the job itself. `names` are the names of functions and classes that go by reference. `data` is
+    the pickle.
     """
 
     def __init__(self) -> None:
         self.functions: list[FunctionType] = []
         self.modules: dict[str, Any] = {}
         self.names: set[str] = set()
+        self.data = b""
 
 
 def references(job: Any, jobargs: dict[str, Any]) -> References:
@@ -36,22 +39,17 @@ def references(job: Any, jobargs: dict[str, Any]) -> References:
 
 
 def _record(value: object) -> References:
-    recorder = _Recorder(_Sink())
+    file = BytesIO()
+    recorder = _Recorder(file)
     recorder.dump(value)
+    recorder.found.data = file.getvalue()
     return recorder.found
-
-
-class _Sink:
-    """A file for what nobody reads."""
-
-    def write(self, data: Any) -> int:
-        return len(data)
 
 
 class _Recorder(JobPickler):
     """A pickler that notes functions, classes and modules as they pass."""
 
-    def __init__(self, file: _Sink) -> None:
+    def __init__(self, file: BytesIO) -> None:
         super().__init__(file)
         self.found = References()
         self._by_value = cloudpickle.list_registry_pickle_by_value()
