@@ -65,10 +65,9 @@ class Output:
 
     def discard(self) -> None:
         """Give the file up, as far as its streams can: it never appears under its name."""
-        for stream in reversed(getattr(self.file, "opened", [self.file])):
-            discard = getattr(stream, "discard", None)
-            if discard is not None:
-                discard()
+        discard = getattr(self.file, "discard", None)
+        if discard is not None:
+            discard()
 
     def close(self) -> int:
         """Close the file; returns its size in bytes. Raises DataError when the streams left no file behind."""

@@ -210,6 +210,13 @@ class StreamCombiner:
                 closed.add(id(stream))
                 close()
 
+    def discard(self) -> None:
+        """Give outputs up, as far as the streams can: what was written never appears under its name."""
+        for stream in reversed(self.opened):
+            discard = getattr(stream, "discard", None)
+            if discard is not None:
+                discard()
+
     def close_inputs(self) -> None:
         """Like `close`, for streams whose remaining data nobody wants: errors do not matter any more."""
         try:

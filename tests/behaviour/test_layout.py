@@ -46,7 +46,7 @@ def single(start: str, tmp_path: Path) -> Any:
 def plain(text: str, jobname: str) -> str:
     """`text` without what differs from run to run: names, times, pids, hosts."""
     text = text.replace(jobname, "JOB")
-    text = re.sub(r"\b(localhost|127\.0\.0\.1|node1)\b", "HOST", text)
+    text = re.sub(r"\b(localhost|127[._]0[._]0[._]1|node1)\b", "HOST", text)
     text = re.sub(r"(?<=[:/\- ])[0-9a-f]{2}(?=/(JOB|\w+:-?\d+-))", "HH", text)
     text = re.sub(r"(\w+:-?\d+-\w*-\d+)-[0-9a-f]{2}-\d+", r"\1-XX-PID", text)
     text = re.sub(r"-\d+\.results", "-TIME.results", text)

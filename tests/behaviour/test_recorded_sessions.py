@@ -371,7 +371,7 @@ def test_an_output_that_is_not_there_cannot_be_saved(golden: Path, run: Start) -
     recording = recording_of(golden, "save_missing")
     course = run(recording, max_failures=recording.failures - 1)
     same_replies(course, recording, recording.failures)
-    why = "The outputs could not be saved: [Errno 2] No such file or directory"
+    why = "The outputs could not be saved: FileNotFoundError: [Errno 2] No such file or directory"
     assert course.error is not None and why in str(course.error)
     ours, theirs = (attempts_of(events)["map:0"] for events in (course.events, recording.events))
     for our, their in zip(ours, theirs[: recording.failures], strict=True):

@@ -239,6 +239,7 @@ def _open_chain(streams: tuple[Any, ...], params: Any, output: bool, url: str, e
     combined = StreamCombiner(url, streams, params, expected)
     if output and not hasattr(combined.stream, "add"):
         names = ", ".join(getattr(stream, "__name__", repr(stream)) for stream in streams)
+        combined.discard()
         raise TypeError(f"The last of the output streams {names} gives {combined.stream!r}, which has no `add`")
     return combined
 
