@@ -4,6 +4,7 @@ from __future__ import annotations
 
 PROCESSES = 2
 PARTITIONS = 2
+CHAIN = 10  # stages
 SPLIT_KEY = b"U"  # the middle of the alphabet of keys (benchmarks.gen.KEY_ALPHABET)
 
 

@@ -110,6 +110,12 @@ def tasks() -> list[Row]:
     return [Row("tasks", "{}", contestants, want, quick, Goal(limit=2.0, peer="pool"))]
 
 
+def chain() -> list[Row]:
+    """Ten stages of 1,000 tasks: 3 ms for each of them."""
+    want, quick = Want("singles", 1000), Want("singles", 10)
+    return [Row("chain", "ten stages of {}", scripts("chain", "pool"), want, quick, Goal(limit=30.0, peer="pool"))]
+
+
 def executed() -> list[Row]:
     """The cost of a task whose worker is a program."""
     want, quick = Want("singles", 50), Want("singles", 10)
@@ -145,6 +151,7 @@ WORKLOADS: dict[str, Callable[[], list[Row]]] = {
     "shuffle": shuffle,
     "sort": sort,
     "tasks": tasks,
+    "chain": chain,
     "exec": executed,
     "home": home,
     "push": push,

@@ -36,8 +36,11 @@ class AtomicFile:
         self.path = path
         self.partial = f"{path}.partial"
         directory = os.path.dirname(path) or "."
-        os.makedirs(directory, exist_ok=True)
-        free = os.statvfs(directory)
+        try:
+            free = os.statvfs(directory)
+        except FileNotFoundError:
+            os.makedirs(directory, exist_ok=True)
+            free = os.statvfs(directory)
         available = free.f_bavail * free.f_frsize
         if available < MIN_FREE:
             raise DataError(f"Only {available >> 10} KB disk space available. Task failed.", path)

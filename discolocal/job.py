@@ -146,7 +146,8 @@ class Job:
                 from discolocal.worker import sending
 
                 sending.check(worker, self, jobargs, home)
-            return JobPack(1, jobdict, envs, home, data)
+            # The second version of packs is there for jobs that name their stages (reference 1.3).
+            return JobPack(2 if "pipeline" in jobdict else 1, jobdict, envs, home, data)
 
     def _listed(self, jobargs: dict[str, Any]) -> dict[str, Any]:
         """Return `jobargs`, the arguments of a run, with a list in the place of inputs that can be read but once.

@@ -55,13 +55,15 @@ def is_local(module: ModuleType | None) -> bool:
 
 
 def functions(value: Any) -> Iterator[Any]:
-    """The callables in `value`: itself, those in lists, tuples and dicts, and what partials and methods wrap."""
+    """The callables in `value`: itself, those in lists, tuples, dicts, stages, and what partials and methods wrap."""
     if isinstance(value, (list, tuple)):
         for item in value:
             if type(item) not in PLAIN:
                 yield from functions(item)
     elif isinstance(value, dict):
         yield from functions(list(value.values()))
+    elif hasattr(type(value), "job_functions"):  # a stage of a pipeline
+        yield from functions(list(value.job_functions()))
     elif callable(value):
         yield value
         inner = getattr(value, "func", None) or getattr(value, "__func__", None)

@@ -144,9 +144,12 @@ class Task:
             byte = (start + offset) % 256
             uid = f"{self.stage}:{names.safe_name(self._safe_group())}-{self.taskid}-{byte:02x}-{os.getpid()}"
             parent = self.file(names.hex2(uid))
-            os.makedirs(parent, exist_ok=True)
             try:
-                os.mkdir(f"{parent}/{uid}")
+                try:
+                    os.mkdir(f"{parent}/{uid}")
+                except FileNotFoundError:  # the first task of these digits
+                    os.makedirs(parent, exist_ok=True)
+                    os.mkdir(f"{parent}/{uid}")
             except FileExistsError:
                 continue
             self._uid = uid

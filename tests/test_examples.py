@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from math import dist
 from pathlib import Path
 
 import pytest
@@ -161,3 +162,82 @@ def test_page_rank_as_script(make, tmp_path) -> None:
 def test_page_rank_as_command(make) -> None:
     printed = command("examples.pagerank.PageRank", *make(GRAPH))
     assert {node: ast.literal_eval(page)[0] for node, page in printed.items()} == pytest.approx(pagerank(GRAPH, 1))
+
+
+NUMBERS = {f"numbers-{part}.txt": "".join(f"{n}\n" for n in range(part, 960, 3)) for part in range(3)}
+POINTS = {
+    "points-1.txt": "0,0\n10,10\n0,2\n\n11,9\n",
+    "points-2.txt": "1,1\n9,11\n-20,5\n",
+}
+
+
+def primes(numbers: list[int]) -> list[int]:
+    return [n for n in sorted(numbers) if n > 1 and all(n % d for d in range(2, n))]
+
+
+def k_means(files: dict[str, str], k: int, iterations: int) -> list[tuple[tuple[float, ...], int]]:
+    points = [tuple(map(float, line.split(","))) for text in files.values() for line in text.split()]
+    found = [(point, 0) for point in points[:k]]
+    for _ in range(iterations):
+        groups: dict[int, list[tuple[float, ...]]] = {number: [] for number in range(k)}
+        for point in points:
+            groups[min(groups, key=lambda number: (dist(point, found[number][0]), number))].append(point)
+        found = [
+            (tuple(sum(axis) / len(group) for axis in zip(*group)) if group else found[number][0], len(group))
+            for number, group in groups.items()
+        ]
+    return found
+
+
+def lists(paths: list[str]) -> list[list[str]]:
+    """Inputs as a pipeline has them."""
+    return [[path] for path in paths]
+
+
+def test_condensed_word_count(cluster, make) -> None:
+    from examples.condense import Condense
+
+    results = cluster.run(Condense, input=lists(make(TEXTS)))
+    assert dict(results) == count(TEXTS) and len(list(results)) == len(count(TEXTS))
+    rows = {row[0]: row[4] for row in results.job.jobinfo()["pipeline"]}
+    assert rows["count"] == 2 and rows["total"] == 3 <= rows["condense"]
+
+
+def test_condensed_word_count_as_script_and_command(make, tmp_path) -> None:
+    paths = make(TEXTS)
+    expected = sorted(count(TEXTS).items(), key=lambda item: (-item[1], item[0]))
+    assert script("condense.py", *paths, cwd=tmp_path) == [f"{word}\t{n}" for word, n in expected]
+    assert command("examples.condense.Condense", *paths) == {word: str(n) for word, n in expected}
+
+
+def test_k_means(cluster, make) -> None:
+    from examples.kmeans import cluster_points
+
+    for iterations in (1, 2, 9):
+        found = cluster_points(cluster, make(POINTS), 3, iterations)
+        expected = k_means(POINTS, 3, iterations)
+        assert [number for _, number in found] == [number for _, number in expected]
+        assert [centre for centre, _ in found] == [pytest.approx(centre) for centre, _ in expected]
+    assert sum(number for _, number in found) == 7
+
+
+def test_k_means_as_script(make, tmp_path) -> None:
+    lines = script("kmeans.py", "-k", "2", "-n", "5", *make(POINTS), cwd=tmp_path)
+    expected = sorted(k_means(POINTS, 2, 5))
+    assert lines == [f"{x:g},{y:g}\t{number}" for (x, y), number in expected]
+
+
+def test_a_sieve_of_ten_stages(cluster, make) -> None:
+    from examples.sieve import Sieve
+
+    results = cluster.run(Sieve, input=lists(make(NUMBERS)))
+    assert sorted(prime for prime, _ in results) == primes(list(range(960)))
+    assert all(str(prime) in NUMBERS[Path(url).name].split() for prime, url in results)
+    rows = results.job.jobinfo()["pipeline"]
+    assert len(rows) == 10 and rows[0][4] == 3 and all(row[4] <= 2 for row in rows[1:])
+
+
+def test_a_sieve_as_script_and_command(make, tmp_path) -> None:
+    paths = make({"few.txt": "1\n2\n841\n0\n29\n937\n4\n", "none.txt": "\n"})
+    assert script("sieve.py", *paths, cwd=tmp_path) == ["2", "29", "937"]
+    assert command("examples.sieve.Sieve", *paths).keys() == {"2", "29", "937"}

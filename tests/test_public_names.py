@@ -66,8 +66,9 @@ def test_every_argument_of_a_cluster_is_documented() -> None:
     assert [name for name in arguments if not documented(name)] == []
 
 
-def test_every_job_parameter_is_documented() -> None:
-    worker = importlib.import_module("discolocal.worker.classic.worker").Worker()
+@pytest.mark.parametrize("kind", ["classic", "pipeline"])
+def test_every_job_parameter_is_documented(kind: str) -> None:
+    worker = importlib.import_module(f"discolocal.worker.{kind}.worker").Worker()
     assert [name for name in worker if not documented(name)] == []
 
 

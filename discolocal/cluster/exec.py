@@ -90,6 +90,10 @@ class Exec:
     def reap(self) -> None:
         """There are no spares."""
 
+    def rest(self) -> list[Launched]:
+        """There are no spares."""
+        return []
+
     def close(self) -> None:
         """There are no spares."""
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 
 from discolocal.cluster import store
 from discolocal.cluster.grouping import DataOutput, Output
-from discolocal.cluster.orders import TaskEnd, TaskEvent, TaskOrder
+from discolocal.cluster.orders import Inputs, MoreInputs, TaskEnd, TaskEvent, TaskOrder
 from discolocal.error import DiscoError
 from discolocal.wire import event as texts
 from discolocal.wire import names
@@ -59,8 +59,13 @@ class TaskRun:
         self._broken = False
         self._started = self._last = time.monotonic()
         self._heard = False
-        inputs = [TaskInput(label, list(urls)) for label, urls in order.inputs]
-        self._session = Session(self.reply_to_task(), inputs, started=self._started, throttle_fatal=False)
+        self._session = Session(
+            self.reply_to_task(),
+            _inputs(order.inputs),
+            started=self._started,
+            complete=order.complete,
+            throttle_fatal=False,
+        )
         self._throttled = False
 
     def reply_to_task(self) -> dict[str, object]:
@@ -142,6 +147,11 @@ class TaskRun:
         if self._broken and len(self._parser.pending) > _MAX_AFTER_ERROR:
             self.expired()
         return b"".join(replies)
+
+    def add_inputs(self, more: MoreInputs) -> bytes:
+        """Take inputs that have come while the task runs and return the bytes of a reply that had to wait for them."""
+        reply = self._session.extend(_inputs(more.inputs), more.complete)
+        return (reply.data or b"") if reply is not None else b""
 
     def _answer(self, name: str, body: bytes) -> bytes:
         reply = self._session.receive(name, body, time.monotonic())
@@ -232,13 +242,19 @@ class TaskRun:
                 from discolocal.cluster import saving
 
                 saving.forget(self.order)
-        self.end = TaskEnd(self.order.key, kind, text, outputs, time.monotonic() - self._started, cause)
+        seconds = time.monotonic() - self._started
+        inputs = len(self._session.inputs) if self._session.asked else None
+        self.end = TaskEnd(self.order.key, kind, text, outputs, seconds, cause, inputs)
         if self._session.pid is None and kind != "killed" and self.order.job.start == "exec":
             # Here the process is known all the same; a master can only kill what has told its pid.
             self._event("WARNING", PID_UNKNOWN)
 
     def _event(self, type: str, text: str) -> None:
         self._on_event(TaskEvent(self.order.key, type, text))
+
+
+def _inputs(inputs: Inputs) -> list[TaskInput]:
+    return [TaskInput(label, list(urls)) for label, urls in inputs]
 
 
 def _replacing(order: TaskOrder, replaced: list[tuple[str, int]]) -> str:

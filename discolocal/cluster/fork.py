@@ -1,4 +1,4 @@
-"""`start="fork"`: a worker is a fork of its node, one of them made ahead of time.
+"""`start="fork"`: a worker is a fork of its node, made ahead of time.
 
     node --pipe--> worker   first the launch record (where to run), then replies of the master
 
@@ -8,16 +8,19 @@ print must not get into the protocol, and must not be lost either.
 
 from __future__ import annotations
 
+import _signal  # its functions without the enums of `signal`, by which a fork touches fifty pages of memory more
 import contextlib
 import faulthandler
 import fcntl
+import gc
+import importlib
+import marshal
 import os
-import pickle
-import signal
 import struct
 import sys
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, NoReturn
+import time
+from collections.abc import Callable
+from typing import NamedTuple, NoReturn
 
 from discolocal import schemes
 from discolocal.cluster.launch import Launched, keep_only, parent_death_signal
@@ -27,10 +30,13 @@ from discolocal.worker.channel import PipeChannel
 from discolocal.worker.serving import own_process
 
 _LENGTH = struct.Struct("!I")
+_CHUNK = 1 << 16
+_MOST_SPARES = 8
+_QUICK = 0.2  # seconds in which a spare worker gets a task where tasks follow one another
 
 
 class _Record(NamedTuple):
-    """What a forked worker needs before it can speak the protocol."""
+    """What a forked worker needs before it can speak the protocol. It is sent as a tuple by `marshal`, to a fork."""
 
     home: str
     environ: dict[str, str] | None
@@ -50,26 +56,40 @@ class ForkedWorker(Launched):
 
 
 class Fork:
-    """Starts workers as forks of this process, one of them ahead of time; `Launcher`."""
+    """Starts workers as forks of this process, made ahead of time; `Launcher`.
+
+    Where one task follows another several are made at once: after a fork every page of memory that the node writes to
+    is a page fault, and so there is one such series of faults for all of them.
+    """
 
     def __init__(self) -> None:
-        self._spare: ForkedWorker | None = None
+        self._spares: list[ForkedWorker] = []
+        self._batch = 1
+        self._prepared = 0.0
         self._die_with_parent = parent_death_signal()
+        self._loaded: set[str] = set()
         self._environ = dict(os.environ)
 
     def prepare(self) -> None:
-        """Fork the spare worker."""
-        if self._spare is None:
-            self._spare = self._fork()
+        """Fork spare workers if there is none: one, twice as many as the last time if these were used up quickly."""
+        if self._spares:
+            return
+        now = time.monotonic()
+        quick = now - self._prepared < _QUICK * self._batch
+        self._batch = min(2 * self._batch, _MOST_SPARES) if quick else 1
+        self._prepared = now
+        for _ in range(self._batch):
+            self._spares.append(self._fork())
 
     def start(self, order: TaskOrder, home: str) -> ForkedWorker:
-        """Give the task to the spare worker, or to a new one."""
+        """Give the task to a spare worker, or to a new one."""
+        self._load(order.job.worker)
         # Nearly always it is the environment that the node has as well: then there is nothing to change.
         environ = None if order.job.environ == self._environ else order.job.environ
-        record = pickle.dumps(_Record(home, environ, order.job.envs, order.job.sys_path, order.job.roots))
+        record = marshal.dumps((home, environ, order.job.envs, order.job.sys_path, order.job.roots))
         data = _LENGTH.pack(len(record)) + record
-        spare, self._spare = self._spare, None
-        if spare is not None:
+        while self._spares:
+            spare = self._spares.pop()
             if spare.poll() is None:
                 with contextlib.suppress(BrokenPipeError):
                     spare.send(data)
@@ -79,22 +99,40 @@ class Fork:
         worker.send(data)
         return worker
 
+    def _load(self, worker: str) -> None:
+        """Import the library's own program that tasks of a job run, so that further forks have it."""
+        if worker not in self._loaded:
+            self._loaded.add(worker)
+            importlib.import_module(worker.removesuffix(".py").replace("/", "."))
+            gc.freeze()
+
     def spares(self) -> list[int]:
         """See `Launcher`."""
-        return [self._spare.pid] if self._spare is not None else []
+        return [spare.pid for spare in self._spares]
 
     def reap(self) -> None:
         """See `Launcher`."""
-        if self._spare is not None and self._spare.poll() is not None:
-            self._spare.close()
-            self._spare = None
+        for spare in [spare for spare in self._spares if spare.poll() is not None]:
+            self._spares.remove(spare)
+            spare.close()
+
+    def rest(self) -> list[Launched]:
+        """See `Launcher`."""
+        return self._end(1)
 
     def close(self) -> None:
         """See `Launcher`."""
-        if self._spare is not None:
-            self._spare.kill()
-            self._spare.close()
-            self._spare = None
+        self._end(0)
+
+    def _end(self, left: int) -> list[Launched]:
+        """End all spares but `left` of them."""
+        ended: list[Launched] = []
+        while len(self._spares) > left:
+            spare = self._spares.pop()
+            spare.kill()
+            spare.close()
+            ended.append(spare)
+        return ended
 
     def _fork(self) -> ForkedWorker:
         fds: list[int] = []
@@ -139,9 +177,9 @@ def _child(read_fd: int, write_fd: int, log_fd: int, die_with_parent: Callable[[
         os.setpgid(0, 0)
         if die_with_parent is not None:
             die_with_parent()
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        _signal.set_wakeup_fd(-1)
+        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+        _signal.signal(_signal.SIGINT, _signal.default_int_handler)
         keep_only(read_fd, write_fd, log_fd)
         null = os.open(os.devnull, os.O_RDONLY)
         for fd, target in ((null, 0), (log_fd, 1), (log_fd, 2)):
@@ -163,17 +201,13 @@ def _child(read_fd: int, write_fd: int, log_fd: int, die_with_parent: Callable[[
 
 def _read_record(fd: int) -> _Record | None:
     """Read the launch record; None when the node is gone before it sent one."""
-
-    def read(size: int) -> Iterator[bytes]:
-        while size and (data := os.read(fd, size)):
-            size -= len(data)
-            yield data
-
-    head = b"".join(read(_LENGTH.size))
-    if len(head) < _LENGTH.size:
-        return None
-    record: Any = pickle.loads(b"".join(read(_LENGTH.unpack(head)[0])))
-    return record if isinstance(record, _Record) else None
+    data = b""
+    while len(data) < _LENGTH.size or len(data) < _LENGTH.size + _LENGTH.unpack_from(data)[0]:
+        more = os.read(fd, _CHUNK)
+        if not more:
+            return None
+        data += more
+    return _Record(*marshal.loads(data[_LENGTH.size :]))
 
 
 def _work(record: _Record, read_fd: int, write_fd: int) -> int:
@@ -181,7 +215,8 @@ def _work(record: _Record, read_fd: int, write_fd: int) -> int:
     if record.environ is not None:
         os.environ.clear()
         os.environ.update(record.environ)
-    os.environ.update(record.envs)
+    for name, value in record.envs.items():
+        os.environ[name] = value
     sys.path[:] = record.sys_path
     schemes.data_roots[:] = record.data_roots
     own_process()

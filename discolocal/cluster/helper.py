@@ -27,12 +27,15 @@ class Outcome(NamedTuple):
 class Helper:
     """A child at work for a task.
 
-    Parameters: `order` that of the task; `work` what the child does: what it returns has to be something that can be
-    pickled; `then` what the node does afterwards, unless it has killed the child. Attributes: these, and `read_fd`,
-    which is readable when there is something to `hear`. Raises OSError when there can be no more processes.
+    Parameters: `order` that of the task, which may get more inputs meanwhile; `work` what the child does: what it
+    returns has to be something that can be pickled; `then` what the node does afterwards, unless it has killed the
+    child. Attributes: these, and `read_fd`, which is readable when there is something to `hear`. Raises OSError when
+    there can be no more processes.
     """
 
-    def __init__(self, order: TaskOrder, work: Callable[[], object], then: Callable[[Outcome], None]) -> None:
+    def __init__(
+        self, order: TaskOrder, work: Callable[[], object], then: Callable[[TaskOrder, Outcome], None]
+    ) -> None:
         self.order = order
         self.then = then
         self.read_fd, write_fd = os.pipe()

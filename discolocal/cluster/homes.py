@@ -29,7 +29,7 @@ MAX_SIZE = 1 << 30  # bytes of all members, unpacked
 MAX_MEMBERS = 100_000
 MAX_DEPTH = 100  # parts of a path
 MAX_NAME = 255  # bytes of a part
-WORKERS = ("discolocal/worker/classic/worker.py",)
+WORKERS = ("discolocal/worker/classic/worker.py", "discolocal/worker/pipeline/worker.py")
 """The programs of this library; every other worker is executed."""
 _SITE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _RESERVED = ("jobfile", ".jobhome", store.INDEX_DIR)  # what a node itself puts there

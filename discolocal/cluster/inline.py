@@ -19,8 +19,8 @@ from discolocal.cluster import homes
 from discolocal.cluster.execution import TaskRun
 from discolocal.cluster.jobrun import JobRun, Work
 from discolocal.cluster.orders import TaskEnd, TaskEvent, TaskOrder
-from discolocal.cluster.scheduler import Scheduler
-from discolocal.cluster.transitions import Cancel, KillAsked, TaskAssigned
+from discolocal.cluster.scheduler import Placement, Scheduler
+from discolocal.cluster.transitions import Cancel, KillAsked, Launch, TaskAssigned
 from discolocal.cluster.watcher import watcher
 from discolocal.worker.classic import child
 
@@ -114,9 +114,9 @@ class Inline:
             order = job.task_order(placement.launch, placement.host)
             job.started(order.taskid, order.run, placement.host)
             _do(job, job.feed(TaskAssigned(order.taskid, order.run, placement.host)), scheduler)
-            self._attempt(job, order, scheduler)
+            self._attempt(job, order, placement, scheduler)
 
-    def _attempt(self, job: JobRun, order: TaskOrder, scheduler: Scheduler) -> None:
+    def _attempt(self, job: JobRun, order: TaskOrder, placement: Placement, scheduler: Scheduler) -> None:
         work: deque[Work] = deque()
 
         def said(event: TaskEvent) -> None:
@@ -132,7 +132,7 @@ class Inline:
             job.feed(KillAsked(f"interrupted by {type(error).__name__}"))
             raise
         finally:
-            scheduler.release(job.name, order.host)
+            scheduler.release(placement)
             with self._lock:
                 self.ended[order.host, end.kind] += 1
             work.extend(job.ended_attempt(end))
@@ -167,5 +167,5 @@ def _do(job: JobRun, work: list[Work], scheduler: Scheduler) -> None:
     for item in work:
         if isinstance(item, Cancel):
             scheduler.cancel(job.name, item.task, item.run)
-        else:
-            scheduler.add(job.name, item)
+        elif isinstance(item, Launch):
+            scheduler.add(job.name, item)  # nobody is fed: one task runs at a time, and those before it have ended

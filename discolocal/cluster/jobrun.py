@@ -14,13 +14,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from discolocal.cluster.events import EventLog
-from discolocal.cluster.orders import JobOrder, TaskEnd, TaskEvent, TaskOrder
+from discolocal.cluster.orders import JobOrder, TaskEnd, TaskEvent, TaskOrder, order_inputs
+from discolocal.cluster.stages import StageFacts, facts
 from discolocal.cluster.state import JobState
 from discolocal.cluster.transitions import (
     Begin,
     Cancel,
     Event,
     Fail,
+    Feed,
     Finish,
     Instruction,
     KillAsked,
@@ -38,7 +40,7 @@ from discolocal.error import DiscoError, JobError, PortabilityWarning, RemoteTra
 from discolocal.wire import event as texts
 from discolocal.wire.packcheck import JobInfo
 
-Work = Launch | Cancel
+Work = Launch | Feed | Cancel
 _HEADLINE = 2000  # characters
 
 
@@ -64,6 +66,8 @@ class JobRun:
         self._warnings: dict[str, PortabilityWarning] = {}
         self._warned: set[str] = set()
         self._causes: dict[int, str] = {}
+        self._seconds: dict[int, float] = {}
+        self._facts: list[StageFacts] = []
         self._over = False
         self._bells: list[threading.Event] = []
 
@@ -79,7 +83,7 @@ class JobRun:
         return self.feed(Begin())
 
     def feed(self, event: Event) -> list[Work]:
-        """Give the state machine an event; returns the attempts to start or to stop."""
+        """Give the state machine an event; returns the attempts to start, to feed or to stop."""
         work: list[Work] = []
         with self._changed:
             for instruction in self.state.handle(event, time.time()):
@@ -89,7 +93,7 @@ class JobRun:
 
     def _carry_out(self, instruction: Instruction, work: list[Work]) -> None:
         match instruction:
-            case Launch() | Cancel():
+            case Launch() | Feed() | Cancel():
                 work.append(instruction)
             case Log(host, text):
                 self.log.add(host, text)
@@ -123,6 +127,7 @@ class JobRun:
         with self._changed:
             self.running[task, run] = host
             self._causes.pop(task, None)
+            self._seconds.pop(task, None)
 
     def stopped(self, task: int, run: int) -> None:
         """The attempt has no process any more."""
@@ -138,6 +143,8 @@ class JobRun:
                 self._forget_saved()
             self._changed.notify_all()
             self.log.close()
+            self._facts = facts(self.state, self._seconds)
+            self._seconds.clear()
             self.state.forget_tasks()
             for bell in self._bells:
                 bell.set()
@@ -146,10 +153,11 @@ class JobRun:
         """Feed the end of an attempt."""
         _, task, run = end.key
         self._causes[task] = end.cause
+        self._seconds[task] = end.seconds
         self.stopped(task, run)
         match end.kind:
             case "done":
-                return self.feed(TaskDone(task, run, end.outputs))
+                return self.feed(TaskDone(task, run, end.outputs, end.inputs))
             case "error":
                 return self.feed(TaskFailed(task, run, end.text))
             case "fatal":
@@ -196,6 +204,11 @@ class JobRun:
         with self._changed:
             return self.state.stage_results(stage)
 
+    def stages(self) -> list[StageFacts]:
+        """What its stages have done so far."""
+        with self._changed:
+            return self._facts if self._over else facts(self.state, self._seconds)
+
     def counts(self) -> list[list[Any]]:
         """Rows (stage, pending, waiting, running, done, failed) as in jobinfo (5.2)."""
         with self._changed:
@@ -240,19 +253,18 @@ class JobRun:
     def task_order(self, launch: Launch, host: str) -> TaskOrder:
         """The order for an attempt on `host`."""
         task = launch.task
-        grouping = dict(self.state.pipeline)[task.stage]
-        inputs = tuple((i.label, i.urls) for i in task.group.inputs)
-        is_last = task.stage == self.state.pipeline[-1][0]
+        is_last = task.level == len(self.state.pipeline) - 1
         return TaskOrder(
             self.order,
             task.id,
             launch.run,
             host,
             task.stage,
-            grouping,
+            self.state.grouping(task),
             (task.group.label, task.group.host or ""),
-            inputs,
+            order_inputs(task.group.inputs),
             f"{self.name}:{task.id}:{task.serial}" if self.state.saves and is_last else "",
+            task.complete,
         )
 
     def _job_error(self, fail: Fail) -> JobError:

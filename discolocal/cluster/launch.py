@@ -93,6 +93,9 @@ class Launcher(Protocol):
     def reap(self) -> None:
         """Notice spare processes that died."""
 
+    def rest(self) -> list[Launched]:
+        """No task has come for a while: end spare processes but one. Returns those that are to be waited for."""
+
     def close(self) -> None:
         """End what was prepared."""
 
@@ -102,11 +105,19 @@ def _children(pid: int) -> list[int]:
     children: list[int] = []
     try:
         for thread in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{thread}/children") as file:
-                children += map(int, file.read().split())
+            children += map(int, _content(f"/proc/{pid}/task/{thread}/children").split())
     except OSError:
         pass  # the process is gone, or this is no Linux
     return children
+
+
+def _content(path: str) -> bytes:
+    """What is in a file of /proc. Without a file object: this is done for every task."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return b"".join(iter(lambda: os.read(fd, 1 << 12), b""))
+    finally:
+        os.close(fd)
 
 
 def keep_only(*keep: int) -> None:

@@ -1,7 +1,7 @@
 """One end of the socket between the master and a node: whole Python objects, never blocking.
 
-A message is a 4-byte big-endian length and a pickle. Both ends are this library in processes of
-the same user, started by this process, so pickle is safe here. The `Link` only buffers: whoever
+Messages that are sent together are a list: a 4-byte big-endian length and a pickle. Both ends are this library in
+processes of the same user, started by this process, so pickle is safe here. The `Link` only buffers: whoever
 owns it polls `fileno()` and calls `receive` and `flush` when the descriptor is ready.
 """
 
@@ -28,6 +28,7 @@ class Link:
         self._sock = sock
         self._inbox = bytearray()
         self._outbox = bytearray()
+        self._posted: list[object] = []
 
     def fileno(self) -> int:
         """The socket's descriptor."""
@@ -36,12 +37,11 @@ class Link:
     @property
     def wants_write(self) -> bool:
         """Whether bytes wait for the descriptor to become writable."""
-        return bool(self._outbox)
+        return bool(self._outbox or self._posted)
 
     def post(self, message: object) -> None:
         """Queue a message; it goes with the next `flush` or `send`."""
-        data = pickle.dumps(message, 5)
-        self._outbox += _LENGTH.pack(len(data)) + data
+        self._posted.append(message)
 
     def send(self, message: object) -> None:
         """Queue a message and send what the socket takes now. A closed other end is noticed by `receive`."""
@@ -50,6 +50,10 @@ class Link:
 
     def flush(self) -> None:
         """Send what the socket takes now."""
+        if self._posted:
+            data = pickle.dumps(self._posted, 5)
+            self._posted.clear()
+            self._outbox += _LENGTH.pack(len(data)) + data
         while self._outbox:
             try:
                 sent = self._sock.send(self._outbox)
@@ -72,14 +76,14 @@ class Link:
             raise LinkClosed("end of file")
         inbox = self._inbox
         inbox += data
-        messages = []
+        messages: list[Any] = []
         start = 0
         while len(inbox) - start >= 4:
             (length,) = _LENGTH.unpack_from(inbox, start)
             if len(inbox) - start - 4 < length:
                 break
             with memoryview(inbox) as view, view[start + 4 : start + 4 + length] as body:
-                messages.append(pickle.loads(body))
+                messages += pickle.loads(body)
             start += 4 + length
         del inbox[:start]
         return messages

@@ -33,7 +33,7 @@ from discolocal.monitor import Display
 from discolocal.util import callers_level
 from discolocal.wire import names
 from discolocal.wire.jobpack import JobPack
-from discolocal.worker.client import warn
+from discolocal.worker.client import gathering, warn
 
 if TYPE_CHECKING:
     from discolocal.cluster.tags import TagStore
@@ -200,7 +200,7 @@ class LocalCluster(Questions, Nodes):
         """
         handle = self.submit(job, strict, **jobargs)
         try:
-            return Results(handle, self._wait(handle.name, None))
+            return Results(handle, self._wait(handle.name, None), self._run_of(handle.name))
         except Exception:
             raise
         except BaseException as error:
@@ -234,13 +234,14 @@ class LocalCluster(Questions, Nodes):
             raise DiscoError("This cluster belongs to the parent process: make a new LocalCluster in this one")
         if isinstance(job, type) and issubclass(job, Job):
             job = job()
-        if isinstance(job, Job):
-            handle = copy.copy(job)
-            pack = job._pack(jobargs, site.strict, self).dumps()
-        else:
-            handle = Job()
-            pack = _pack_bytes(job, jobargs)
-        plan = submission.plan(pack, site)
+        with gathering(site.strict):  # what packing finds is not told again where the pack is looked at
+            if isinstance(job, Job):
+                handle = copy.copy(job)
+                pack = job._pack(jobargs, site.strict, self).dumps()
+            else:
+                handle = Job()
+                pack = _pack_bytes(job, jobargs)
+            plan = submission.plan(pack, site)
         with self._lock:  # while files are made, nobody removes the root
             if self.closed:
                 raise DiscoError(_CLOSED)

@@ -22,10 +22,10 @@ from typing import Any
 from discolocal.cluster.homes import LOCK_TIME
 from discolocal.cluster.jobrun import JobRun, Work
 from discolocal.cluster.link import LinkClosed
-from discolocal.cluster.orders import Key, TaskEnd, TaskEvent, WorkerStarted
+from discolocal.cluster.orders import Key, MoreInputs, TaskEnd, TaskEvent, WorkerStarted, order_inputs
 from discolocal.cluster.pool import NodeProcess, pool
-from discolocal.cluster.scheduler import Scheduler
-from discolocal.cluster.transitions import Cancel, KillAsked, NodeLost, TaskAssigned
+from discolocal.cluster.scheduler import Placement, Scheduler
+from discolocal.cluster.transitions import Feed, KillAsked, Launch, NodeLost, TaskAssigned
 from discolocal.error import DiscoError
 
 _KILL_PATIENCE = 0.5  # seconds that a node has to stop a task before it is ended itself
@@ -36,9 +36,10 @@ _FALSE_STARTS = 3  # nodes that end before they serve: then something is wrong t
 class _Attempt:
     """A running attempt: its job, its node and its process once known."""
 
-    def __init__(self, job: JobRun, host: str) -> None:
+    def __init__(self, job: JobRun, placement: Placement) -> None:
         self.job = job
-        self.host = host
+        self.placement = placement
+        self.host = placement.host
         self.pid: int | None = None
         self.cancelled = False
 
@@ -240,7 +241,7 @@ class Master:
         """The attempt is over: its slot is free."""
         attempt = self._attempts.pop(key)
         self._deadlines.pop(key, None)
-        self._scheduler.release(key[0], attempt.host)
+        self._scheduler.release(attempt.placement)
 
     def _submit(self, job: JobRun) -> None:
         if self._stop:
@@ -252,15 +253,18 @@ class Master:
 
     def _do(self, job: JobRun, work: list[Work]) -> None:
         for item in work:
-            if not isinstance(item, Cancel):
+            if isinstance(item, Launch):
                 self._scheduler.add(job.name, item)
-            elif not self._scheduler.cancel(job.name, item.task, item.run):
-                key = (job.name, item.task, item.run)
-                attempt = self._attempts.get(key)
+                continue
+            key = (job.name, item.task, item.run)
+            attempt = self._attempts.get(key)
+            if isinstance(item, Feed):
                 if attempt is not None:
-                    self._node(attempt.host).link.send(("kill", key))
-                    attempt.cancelled = True
-                    self._deadlines[key] = time.monotonic() + _KILL_PATIENCE
+                    self._node(attempt.host).link.send(MoreInputs(key, order_inputs(item.inputs), item.complete))
+            elif not self._scheduler.cancel(*key) and attempt is not None:
+                self._node(attempt.host).link.send(("kill", key))
+                attempt.cancelled = True
+                self._deadlines[key] = time.monotonic() + _KILL_PATIENCE
         if job.state.status != "active":
             self._scheduler.remove_job(job.name)
             self._jobs.pop(job.name, None)
@@ -272,7 +276,7 @@ class Master:
         while (placement := self._scheduler.pick()) is not None:
             job = self._jobs[placement.job]
             order = job.task_order(placement.launch, placement.host)
-            self._attempts[order.key] = _Attempt(job, placement.host)
+            self._attempts[order.key] = _Attempt(job, placement)
             job.started(order.taskid, order.run, placement.host)
             self._do(job, job.feed(TaskAssigned(order.taskid, order.run, placement.host)))
             self._node(placement.host).link.send(order)

@@ -36,10 +36,11 @@ from discolocal.cluster.fork import Fork
 from discolocal.cluster.helper import Helper, Outcome
 from discolocal.cluster.launch import Launched, Launcher
 from discolocal.cluster.link import Link, LinkClosed
-from discolocal.cluster.orders import READY, Key, TaskEnd, TaskEvent, TaskOrder, WorkerStarted
+from discolocal.cluster.orders import READY, Key, MoreInputs, TaskEnd, TaskEvent, TaskOrder, WorkerStarted
 from discolocal.wire import event as texts
 
 _LOG_TAIL = 1 << 20  # bytes of stray output that are passed on
+_REST = 1.0  # seconds after the last start of a task at which spare workers that nobody has needed are ended
 # What every task needs: imported once by the node, so that its forks have it.
 _PRELOADED = (
     "cloudpickle",
@@ -47,6 +48,7 @@ _PRELOADED = (
     "discolocal.schemes.scheme_raw",
     "discolocal.util",
     "discolocal.worker.jobhome",
+    "discolocal.worker.pipeline.worker",
     "traceback",
 )
 
@@ -59,6 +61,7 @@ class _Running:
         self.worker = worker
         self.log_told = False  # whether the end of the task quotes what went to descriptors 1 and 2
         self.outbox = bytearray()
+        self.blocked = False  # whether the pipe was full: the selector tells when it takes more
 
 
 class Node:
@@ -77,6 +80,10 @@ class Node:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wakeup_write, warn_on_full_buffer=False)
         self._ending: list[Launched] = []
+        self._interest = selectors.EVENT_READ
+        self._next: float | None = None  # the earliest deadline, in seconds of `time.monotonic`
+        self._rest_at: float | None = None
+        self._spares_used = True
         self._selector.register(link.fileno(), selectors.EVENT_READ)
         self._selector.register(self._wakeup, selectors.EVENT_READ)
 
@@ -88,7 +95,9 @@ class Node:
             while True:
                 self._link.flush()
                 interest = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._link.wants_write else 0)
-                self._selector.modify(self._link.fileno(), interest)
+                if interest != self._interest:
+                    self._selector.modify(self._link.fileno(), interest)
+                    self._interest = interest
                 for key, mask in self._selector.select(self._timeout()):
                     self._ready(key.fd, mask)
                 self._check_deadlines()
@@ -104,6 +113,7 @@ class Node:
 
     def _prepare(self) -> None:
         """Make the next worker ready; when that fails now, the next task tries again and can say so."""
+        self._spares_used = False
         for launcher in self._launchers.values():
             with contextlib.suppress(OSError):
                 launcher.prepare()
@@ -111,15 +121,24 @@ class Node:
     def _timeout(self) -> float | None:
         """How long to wait for something to happen, in seconds; None for ever."""
         deadlines = [when for running in self._tasks.values() if (when := running.run.deadline) is not None]
-        return max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
+        if self._rest_at is not None:
+            deadlines.append(self._rest_at)
+        self._next = min(deadlines) if deadlines else None
+        return None if self._next is None else max(0.0, self._next - time.monotonic())
 
     def _check_deadlines(self) -> None:
         now = time.monotonic()
+        if self._next is None or now < self._next:
+            return
         for running in list(self._tasks.values()):
             deadline = running.run.deadline
             if deadline is not None and deadline <= now:
                 running.run.expired()
                 self._end(running)
+        if self._rest_at is not None and self._rest_at <= now:
+            self._rest_at = None
+            for launcher in self._launchers.values():
+                self._ending += launcher.rest()
 
     def _ready(self, fd: int, mask: int) -> None:
         if fd == self._link.fileno():
@@ -147,6 +166,8 @@ class Node:
                 self._take_order(message)
             case ("kill", key):
                 self._kill(key)
+            case MoreInputs():
+                self._take_inputs(message)
             case ("pids",):
                 self._link.send(("pids", [pid for launcher in self._launchers.values() for pid in launcher.spares()]))
 
@@ -162,6 +183,17 @@ class Node:
         elif helpers:
             self._link.send(TaskEnd(key, "killed", "killed", (), 0.0))
 
+    def _take_inputs(self, more: MoreInputs) -> None:
+        """Inputs of a task that runs, or will when its job home is unpacked; one that has just ended needs none."""
+        for helper in self._helpers.values():
+            if helper.order.key == more.key:
+                inputs = helper.order.inputs + more.inputs
+                helper.order = helper.order._replace(inputs=inputs, complete=more.complete)
+        running = self._tasks.get(more.key)
+        if running is not None and not running.run.to_save:
+            running.outbox += running.run.add_inputs(more)
+            self._write(running)
+
     def _take_order(self, order: TaskOrder) -> None:
         """Start the task, after its job home has been unpacked, which may take long, in a process of its own."""
         if order.job.start != "exec" or homes.is_ready(order):
@@ -171,15 +203,15 @@ class Node:
         self._help(
             order,
             lambda: homes.prepare(order),
-            lambda said: self._not_started(order, said.failure) if said.failure else self._start(order),
+            lambda order, said: self._not_started(order, said.failure) if said.failure else self._start(order),
         )
 
-    def _help(self, order: TaskOrder, work: Callable[[], object], then: Callable[[Outcome], None]) -> None:
+    def _help(self, order: TaskOrder, work: Callable[[], object], then: Callable[[TaskOrder, Outcome], None]) -> None:
         """Have something done by a process of its own."""
         try:
             helper = Helper(order, work, then)
         except OSError as error:
-            then(Outcome(failure=f"{type(error).__name__}: {error}"))
+            then(order, Outcome(failure=f"{type(error).__name__}: {error}"))
         else:
             self._helpers[helper.read_fd] = helper
             self._selector.register(helper.read_fd, selectors.EVENT_READ)
@@ -188,7 +220,7 @@ class Node:
         outcome = helper.hear()
         if outcome is not None:
             self._forget(helper)
-            helper.then(outcome)
+            helper.then(helper.order, outcome)
 
     def _forget(self, helper: Helper) -> None:
         del self._helpers[helper.read_fd]
@@ -204,7 +236,7 @@ class Node:
         for fd in {worker.read_fd, worker.write_fd} & self._selector.get_map().keys():
             self._selector.unregister(fd)
 
-        def then(outcome: Outcome) -> None:
+        def then(_order: TaskOrder, outcome: Outcome) -> None:
             run.saved(outcome.value, outcome.failure)
             self._end(running)
 
@@ -227,6 +259,8 @@ class Node:
         self._by_fd[worker.read_fd] = self._by_fd[worker.write_fd] = running
         self._selector.register(worker.read_fd, selectors.EVENT_READ)
         self._link.post(WorkerStarted(order.key, worker.pid))
+        self._rest_at = time.monotonic() + _REST
+        self._spares_used = True
 
     def _event(self, event: TaskEvent) -> None:
         self._link.post(event)
@@ -245,7 +279,8 @@ class Node:
             elif running.outbox:
                 self._write(running)
                 # The worker is busy with this answer: time to fork the next one.
-                self._prepare()
+                if self._spares_used:
+                    self._prepare()
         else:
             # End of file without DONE: the process is ending, or has closed its channel.
             status = _ends_soon(running.worker)
@@ -263,12 +298,12 @@ class Node:
             pass
         except BrokenPipeError:
             running.outbox.clear()
-        fd = running.worker.write_fd
-        registered = fd in self._selector.get_map()
-        if running.outbox and not registered:
-            self._selector.register(fd, selectors.EVENT_WRITE)
-        elif not running.outbox and registered:
-            self._selector.unregister(fd)
+        if bool(running.outbox) != running.blocked:
+            running.blocked = not running.blocked
+            if running.blocked:
+                self._selector.register(running.worker.write_fd, selectors.EVENT_WRITE)
+            else:
+                self._selector.unregister(running.worker.write_fd)
 
     def _reap(self) -> None:
         """Look which workers have ended; their last frames may still be in the pipe."""
@@ -310,10 +345,10 @@ class Node:
         if end.kind != "done":
             _ends_soon(worker)  # who hears of the end may delete the files of the job
         del self._tasks[end.key]
-        for fd in (worker.read_fd, worker.write_fd):
-            del self._by_fd[fd]
-            if fd in self._selector.get_map():
-                self._selector.unregister(fd)
+        self._selector.unregister(worker.read_fd)
+        if running.blocked:
+            self._selector.unregister(worker.write_fd)
+        del self._by_fd[worker.read_fd], self._by_fd[worker.write_fd]
         if worker.poll() is None:
             self._ending.append(worker)
         worker.close()

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from discolocal.cluster.grouping import Output
+from discolocal.cluster.grouping import GroupInput, Output
 
 Key = tuple[str, int, int]
 """An attempt: (job name, task id, run)."""
+
+Inputs = tuple[tuple[int | str, tuple[str, ...]], ...]
+"""Inputs of a task: (label, replica urls) in order."""
 
 
 READY = ("ready",)
@@ -46,7 +50,8 @@ class JobOrder(NamedTuple):
 class TaskOrder(NamedTuple):
     """Run attempt `run` of a task on `host`. `inputs` are (label, replica urls) in order.
 
-    `saved_as` is how the names of the blobs begin that the outputs become, "" when they stay files of the job.
+    `saved_as` is how the names of the blobs begin that the outputs become, "" when they stay files of the job;
+    `complete=False` when more inputs will follow, as `MoreInputs`.
     """
 
     job: JobOrder
@@ -56,13 +61,22 @@ class TaskOrder(NamedTuple):
     stage: str
     grouping: str
     group: tuple[int, str]
-    inputs: tuple[tuple[int | str, tuple[str, ...]], ...]
+    inputs: Inputs
     saved_as: str = ""
+    complete: bool = True
 
     @property
     def key(self) -> Key:
         """The attempt's key."""
         return self.job.jobname, self.taskid, self.run
+
+
+class MoreInputs(NamedTuple):
+    """More inputs for a running attempt of a concurrent stage; `complete` when they are the last."""
+
+    key: Key
+    inputs: Inputs
+    complete: bool
 
 
 class TaskEvent(NamedTuple):
@@ -83,7 +97,8 @@ class WorkerStarted(NamedTuple):
 class TaskEnd(NamedTuple):
     """The attempt ended: `kind` is done, error, fatal or killed (4.1); `outputs` are set when done.
 
-    `text` is what a master logs of a failure; `cause` is what was wrong, where that text does not tell.
+    `text` is what a master logs of a failure; `cause` is what was wrong, where that text does not tell. `inputs` is how
+    many inputs there were for a worker when it ended, None if it had not asked for any.
     """
 
     key: Key
@@ -92,6 +107,12 @@ class TaskEnd(NamedTuple):
     outputs: tuple[Output, ...]
     seconds: float
     cause: str = ""
+    inputs: int | None = None
+
+
+def order_inputs(inputs: Iterable[GroupInput]) -> Inputs:
+    """What a node needs to know of the inputs of a task."""
+    return tuple((found.label, found.urls) for found in inputs)
 
 
 def import_path() -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from discolocal.cluster import store
 from discolocal.cluster.jobrun import JobRun, wait_any
 from discolocal.cluster.results import ResultUrls
+from discolocal.cluster.stages import Stages
 from discolocal.core import job_names, split_results
 from discolocal.error import CommError, DiscoError, JobError
 from discolocal.profiles import profile_stats
@@ -82,6 +83,13 @@ class Questions:
         if urls is None:
             raise DiscoError(f"Stage {stage} of {_name(jobname)} is unknown or not finished")
         return self._urls(urls)
+
+    def stages(self, jobname: str | Job) -> Stages:
+        """Return what the stages of a job have done so far: their tasks with inputs, outputs, nodes and times.
+
+        Raises JobError for a job that is unknown, or was cleaned or purged.
+        """
+        return Stages(_name(jobname), self._run_of(jobname).stages(), cast("LocalCluster", self))
 
     def mapresults(self, jobname: str | Job) -> list[list[str]]:
         """Return the result urls of the map stage, as `stageresults` does it today."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from discolocal.cluster.stages import Stage, Stages, check_open
 from discolocal.core import result_iterator
-from discolocal.error import DiscoError
 
 if TYPE_CHECKING:
+    from discolocal.cluster.jobrun import JobRun
     from discolocal.cluster.local import LocalCluster
     from discolocal.job import Job
 
@@ -33,19 +35,28 @@ class Results:
 
     Iterating gives the records, `(key, value)` pairs for a classic job, in the order of the result
     files; it can be repeated while the cluster is open. `dict(results)` and `list(results)` work.
-    Attributes: `job`, the job with its unique name; `urls`, the result urls.
+    Attributes: `job`, the job with its unique name; `urls`, the result urls; `stages`, what its stages did, a `Stages`.
     """
 
-    def __init__(self, job: Job, urls: ResultUrls) -> None:
+    def __init__(self, job: Job, urls: ResultUrls, run: JobRun) -> None:
         self.job = job
         self.urls = urls
+        self._run = run
+
+    @functools.cached_property
+    def stages(self) -> Stages:
+        """The stages of the job, with their tasks, inputs and outputs, in order; printed as a table."""
+        return Stages(self.job.name, self._run.stages(), self.urls.cluster)
+
+    def stage(self, name: str) -> Stage:
+        """A stage by its name; iterating over it gives the records that it has put out.
+
+        Raises DiscoError when there is none.
+        """
+        return self.stages[name]
 
     def __iter__(self) -> Iterator[Any]:
-        if self.urls.cluster.closed and not self.urls.cluster.kept:
-            raise DiscoError(
-                f"The cluster that held the results of {self.job.name} is closed and its files are gone: "
-                "read the results before it is closed (records = list(results)), or use LocalCluster(keep=True)"
-            )
+        check_open(self.job.name, self.urls.cluster)
         return result_iterator(self.urls)
 
     def __repr__(self) -> str:

@@ -2,24 +2,27 @@
 
     Begin, TaskAssigned, TaskDone, TaskFailed, TaskFatal, NodeLost, Saved, SaveFailed, KillAsked
         -> JobState.handle(event, now) ->
-    [Launch, Cancel, Log, Save, Finish, Fail]
+    [Launch, Feed, Cancel, Log, Save, Finish, Fail]
 
 Whoever drives it carries the instructions out and reports back what happened; a test can drive it
 through every order of events. An event that does not fit raises `InvalidTransition` with the
-history of the task. Rules: reference 3.2, 4.1, 4.2.
+history of the task. Where stages are concurrent several run at the same time: `feeding` makes their tasks from what
+the tasks before them have put out. Rules: reference 3.2, 4.1, 4.2.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from discolocal.cluster.grouping import DataOutput, Output, group
+from discolocal.cluster.feeding import Stage, output_urls
+from discolocal.cluster.grouping import GroupInput, Output
 from discolocal.cluster.transitions import (
     Begin,
     Cancel,
     Event,
     Fail,
+    Feed,
     Finish,
     Instruction,
     KillAsked,
@@ -43,31 +46,11 @@ class InvalidTransition(DiscoError):
     """An event that cannot happen in the task's state; the text has the task's history."""
 
 
-class _Stage:
-    """A stage that runs or has run: its tasks in order of their ids."""
-
-    def __init__(self, name: str, grouping: str, now: float) -> None:
-        self.name = name
-        self.grouping = grouping
-        self.started = now
-        self.tasks: list[Task] = []
-        self.left = 0
-        self.results: list[list[str]] | None = None
-        self.summary: tuple[int, int, int, int, int] | None = None
-        self.failed = 0
-
-    def counts(self) -> tuple[int, int, int, int, int]:
-        """Tasks (pending, waiting, running, done, failed attempts)."""
-        if self.summary is not None:
-            return self.summary
-        status = [task.status for task in self.tasks]
-        return 0, status.count("queued"), status.count("running"), status.count("done"), self.failed
-
-
 class JobState:
     """The state of one job.
 
-    Parameters: `jobname`; `pipeline` a list of (stage, grouping); `inputs` the job's inputs as
+    Parameters: `jobname`; `pipeline` a list of (stage, grouping, concurrent), where the first stage never is concurrent
+    (its inputs are all there; a master would never start it, 3.2); `inputs` the job's inputs as
     outputs of the pseudo stage "input", in the order of the job pack; `nodes` the names of the
     cluster's nodes; `max_failures` how many failures of one task are survived (4.2); `now` the time
     in seconds; `saves` whether the results are kept in DDFS.
@@ -76,7 +59,7 @@ class JobState:
     def __init__(
         self,
         jobname: str,
-        pipeline: Sequence[tuple[str, str]],
+        pipeline: Sequence[tuple[str, str, bool]],
         inputs: Sequence[Output],
         nodes: Sequence[str],
         max_failures: int,
@@ -90,7 +73,7 @@ class JobState:
         self.max_failures = max_failures
         self.submitted = now
         self.status = "active"
-        self.stages: list[_Stage] = []
+        self.stages: list[Stage] = []
         self.tasks: dict[int, Task] = {}
         self.inputs: tuple[Output, ...] = tuple(inputs)
         self._saving = False
@@ -104,11 +87,11 @@ class JobState:
             case Begin():
                 if self.stages:
                     raise InvalidTransition(f"{self.jobname}: {event!r} does not fit: the job has begun")
-                return self._next_stage([(0, self.inputs)], now)
+                return self._begin(now)
             case TaskAssigned(task, run, host):
                 return self._assigned(self._task(task, run, "queued", event), host)
-            case TaskDone(task, run, outputs):
-                return self._done(self._task(task, run, "running", event), outputs, now)
+            case TaskDone(task, run, outputs, inputs):
+                return self._done(self._task(task, run, "running", event), outputs, inputs, now)
             case TaskFailed(task, run, text):
                 return self._failed(self._task(task, run, "running", event), text)
             case TaskFatal(task, run, text):
@@ -127,21 +110,23 @@ class JobState:
     def stage_results(self, stage: str) -> list[list[str]] | None:
         """The url lists of a finished stage's outputs, or None while it runs or if it is unknown."""
         for known in self.stages:
-            if known.name == stage and not known.left:
-                return known.results if known.results is not None else _urls(known.tasks)
+            if known.name == stage and known.finished:
+                return known.results
         return None
+
+    def grouping(self, task: Task) -> str:
+        """How the inputs of the task's stage are grouped."""
+        return self.pipeline[task.level][1]
 
     def counts(self) -> list[tuple[str, int, int, int, int, int]]:
         """Rows (stage, pending, waiting, running, done, failed) as in jobinfo (5.2)."""
-        started = {stage.name: stage for stage in self.stages}
-        return [(name, *(started[name].counts() if name in started else (0, 0, 0, 0, 0))) for name, _ in self.pipeline]
+        rows = [(stage.name, *stage.counts()) for stage in self.stages]
+        return rows + [(name, 0, 0, 0, 0, 0) for name, _, _ in self.pipeline[len(rows) :]]
 
     def forget_tasks(self) -> None:
         """Keep of an ended job what is asked about it: results and counts of its stages."""
         for stage in self.stages:
-            stage.summary = stage.counts()
-            stage.results = _urls(stage.tasks)
-            stage.tasks = []
+            stage.forget_tasks()
         self.tasks = {}
         self.inputs = ()
 
@@ -153,34 +138,74 @@ class JobState:
         task.history.append(type(event).__name__)
         return task
 
-    def _next_stage(self, upstream: list[tuple[int, tuple[Output, ...]]], now: float) -> list[Instruction]:
-        """Start the next stage that has tasks, or finish the job."""
-        out: list[Instruction] = []
-        while len(self.stages) < len(self.pipeline):
-            name, grouping = self.pipeline[len(self.stages)]
-            stage = _Stage(name, grouping, now)
-            self.stages.append(stage)
-            # A master turns the list of inputs round once (1.4): task 0 of a split works on the last one.
-            for part in group(grouping, upstream, turned=len(self.stages) == 1):
-                task = Task(len(self.tasks), name, part)
-                self.tasks[task.id] = task
-                stage.tasks.append(task)
-            for task in reversed(stage.tasks):  # a master hands them to its scheduler last to first (4.3)
-                self._count_attempt(task)
-            stage.left = len(stage.tasks)
-            if stage.left:
-                out.append(Log("master", texts.stage_scheduled(name, stage.left)))
-                return out + [self._launch(task) for task in stage.tasks]
-            out.append(Log("master", texts.stage_finished(name, 0.0)))
-            upstream = []
-        if self.stages:
-            results = _urls(self.stages[-1].tasks)
-        else:
-            results = [list(_output_urls(output)) for output in reversed(self.inputs)]
+    def _begin(self, now: float) -> list[Instruction]:
+        if not self.pipeline:
+            return self._results([output_urls(output) for output in reversed(self.inputs)], now)
+        stage = self._open(0, now)
+        stage.close()
+        return self._start(stage, [(0, self.inputs)], now)
+
+    def _open(self, level: int, now: float) -> Stage:
+        """The stage at this place of the pipeline, which starts now if it has not yet."""
+        if level == len(self.stages):
+            name, grouping, _ = self.pipeline[level]
+            self.stages.append(Stage(name, grouping, level, now))
+        return self.stages[level]
+
+    def _feeds(self, stage: Stage) -> bool:
+        """Whether the outputs of a task go to the next stage before the others are done."""
+        return stage.level + 1 < len(self.pipeline) and self.pipeline[stage.level + 1][2]
+
+    def _start(self, stage: Stage, outputs: Iterable[tuple[int, Sequence[Output]]], now: float) -> list[Instruction]:
+        """Make the tasks of a stage whose inputs are all there."""
+        out = self._take(stage, outputs)
+        if not out:
+            return self._finished(stage, now)
+        return [Log("master", texts.stage_scheduled(stage.name, len(stage.tasks))), *out]
+
+    def _take(self, stage: Stage, outputs: Iterable[tuple[int, Sequence[Output]]]) -> list[Instruction]:
+        """Outputs for a stage: start the new tasks, feed those that run, and leave those that wait as they are."""
+        # A master turns the list of inputs round once (1.4): task 0 of a split works on the last one.
+        new, fed = stage.take(outputs, len(self.tasks), turned=stage.level == 0)
+        for task in reversed(new):  # a master hands them to its scheduler last to first (4.3)
+            self._count_attempt(task)
+        self.tasks.update((task.id, task) for task in new)
+        out: list[Instruction] = [self._launch(task) for task in new]
+        for task, inputs in fed:
+            if task.status == "done" and not task.complete:
+                return out + self._fed_too_late(task, inputs)
+            if task.status == "running":
+                out.append(Feed(task.id, task.run, inputs, complete=False))
+        return out
+
+    def _fed_too_late(self, task: Task, inputs: Sequence[GroupInput]) -> list[Instruction]:
+        """A task has not waited for the inputs that come now: what it has made lacks them."""
+        text = (
+            f"the task was done before it had all of its inputs: now there is {inputs[0].urls[0]} as well. In a"
+            " concurrent stage the reply to INPUT says `more` until they are all there: ask again, and say DONE later"
+        )
+        log = Log("master", texts.task_event("FATAL", task.stage, task.id, text))
+        return [log, *self._end(Fail(text, task, task.host, task.failures))]
+
+    def _finished(self, stage: Stage, now: float) -> list[Instruction]:
+        """A stage has finished: close or start the next one, or finish the job."""
+        stage.ended = now
+        out: list[Instruction] = [Log("master", texts.stage_finished(stage.name, now - stage.started))]
+        if stage.level + 1 == len(self.pipeline):
+            return out + self._results(stage.results, now)
+        following = self._open(stage.level + 1, now)
+        for task in following.close():
+            if task.status == "running":
+                out.append(Feed(task.id, task.run, (), complete=True))
+        if not self._feeds(stage):
+            return out + self._start(following, [(task.id, task.outputs) for task in stage.tasks], now)
+        return out + self._finished(following, now) if following.finished else out
+
+    def _results(self, results: list[list[str]], now: float) -> list[Instruction]:
         if self.saves:
             self._saving = True
-            return [*out, Save(results)]
-        return out + self._finish(results, now)
+            return [Save(results)]
+        return self._finish(results, now)
 
     def _finish(self, results: list[Any], now: float) -> list[Instruction]:
         self.status = "ready"
@@ -196,7 +221,6 @@ class JobState:
         self._attempts += 1
 
     def _launch(self, task: Task) -> Launch:
-        task.status = "queued"
         task.host = None
         if task.avoid >= self.nodes:
             task.avoid.clear()
@@ -207,22 +231,26 @@ class JobState:
         return Launch(task, task.run, host, near, frozenset(task.avoid))
 
     def _assigned(self, task: Task, host: str) -> list[Instruction]:
-        task.status = "running"
+        self.stages[task.level].move(task, "running")
         task.host = host
         return [Log("master", texts.assigned(task.stage, task.id, host))]
 
-    def _done(self, task: Task, outputs: tuple[Output, ...], now: float) -> list[Instruction]:
-        task.status = "done"
+    def _done(self, task: Task, outputs: tuple[Output, ...], inputs: int | None, now: float) -> list[Instruction]:
+        stage = self.stages[task.level]
+        stage.move(task, "done")
         task.outputs = outputs
         out: list[Instruction] = [
             Log("master", texts.task_event("SYS", task.stage, task.id, texts.received(task.host or "?")))
         ]
-        stage = self.stages[-1]
-        stage.left -= 1
-        if stage.left:
-            return out
-        out.append(Log("master", texts.stage_finished(stage.name, now - stage.started)))
-        return out + self._next_stage([(t.id, t.outputs) for t in stage.tasks], now)
+        if inputs is None:
+            task.complete = True
+        elif inputs < len(task.group.inputs):  # some were on their way when it ended
+            return out + self._fed_too_late(task, task.group.inputs[inputs:])
+        if self._feeds(stage):
+            out += self._take(self._open(task.level + 1, now), [(task.id, outputs)])
+        if stage.finished and self.status == "active":
+            out += self._finished(stage, now)
+        return out
 
     def _failed(self, task: Task, text: str) -> list[Instruction]:
         host = task.host or "?"
@@ -245,9 +273,10 @@ class JobState:
 
     def _count_failure(self, task: Task) -> None:
         """The task has to run again, whether or not it will."""
-        task.status = "queued"
+        stage = self.stages[task.level]
+        stage.move(task, "queued")
+        stage.failed += 1
         task.failures += 1
-        self.stages[-1].failed += 1
 
     def _node_lost(self, host: str, text: str) -> list[Instruction]:
         out: list[Instruction] = []
@@ -261,13 +290,5 @@ class JobState:
         self.status = "dead"
         left = [task for task in self.tasks.values() if task.status != "done"]
         for task in left:
-            task.status = "queued"
+            self.stages[task.level].move(task, "queued")
         return [Log("master", texts.JOB_KILLED), *(Cancel(task.id, task.run) for task in left), fail]
-
-
-def _output_urls(output: Output) -> tuple[str, ...]:
-    return output.urls if isinstance(output, DataOutput) else (output.url,)
-
-
-def _urls(tasks: Sequence[Task]) -> list[list[str]]:
-    return [list(_output_urls(output)) for task in tasks for output in task.outputs]

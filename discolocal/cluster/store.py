@@ -75,18 +75,30 @@ def write_index(order: TaskOrder, home: str, outputs: Iterable[tuple[int, str, i
         index.Line(label, names.disco_url(order.host, job.jobname, location), size) for label, location, size in outputs
     ]
     location = f"{INDEX_DIR}/{order.stage}-{order.taskid}-{time.time_ns() // 1000}.results"
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(os.path.join(home, INDEX_DIR))
     data = b"".join(map(index.dump_line, lines))
     path = os.path.join(home, location)
-    with open(f"{path}.partial", "xb", buffering=0) as out:
-        if out.write(data) != len(data):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), out.name)
+    fd = _create(f"{path}.partial")
+    try:
+        if os.write(fd, data) != len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), f"{path}.partial")
+    finally:
+        os.close(fd)
     os.rename(f"{path}.partial", path)
     sizes: dict[int, int] = {}
     for line in lines:
         sizes[line.label] = sizes.get(line.label, 0) + line.size
     return DirOutput(names.dir_url(order.host, job.jobname, location), order.host, tuple(sorted(sizes.items())))
+
+
+def _create(path: str) -> int:
+    """Make a new file, and its directory if it is the first one there; returns a descriptor."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        return os.open(path, flags, 0o666)
+    except FileNotFoundError:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(os.path.dirname(path))
+        return os.open(path, flags, 0o666)
 
 
 def remove_job(data: str, hosts: Iterable[str], jobname: str, master_only: bool = False) -> None:

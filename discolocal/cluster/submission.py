@@ -20,6 +20,7 @@ from discolocal.schemes import scheme_dir
 from discolocal.wire import names
 from discolocal.wire.jobpack import JobPack
 from discolocal.wire.packcheck import InvalidPack, JobInfo, JobInput, check
+from discolocal.worker.client import warn
 
 _name_lock = threading.Lock()
 
@@ -60,10 +61,12 @@ class Plan(NamedTuple):
 def plan(pack: bytes, site: Site) -> Plan:
     """Check a pack as a master does and read the indexes among its inputs, which may take its time; writes nothing.
 
-    Raises DiscoError as `vet`, and for a pack that this cluster cannot run.
+    Raises DiscoError as `vet`, and for a pack that this cluster cannot run. Warns of what would never end on a
+    cluster.
     """
     info, home = vet(pack)
     start = _start(info.worker, site)
+    _warn(info)
     return Plan(pack, info, home, [_input(item, site.seed) for item in info.inputs], start)
 
 
@@ -91,8 +94,7 @@ def job_run(plan: Plan, site: Site) -> JobRun:
         timeouts=site.timeouts,
         nodes=site.nodes,
     )
-    stages = [(stage, grouping) for stage, grouping, _ in info.pipeline]
-    state = JobState(name, stages, inputs, site.nodes, site.max_failures, time.time(), info.save_results)
+    state = JobState(name, info.pipeline, inputs, site.nodes, site.max_failures, time.time(), info.save_results)
     return JobRun(order, info, state, EventLog(os.path.join(os.path.dirname(jobfile), "events")))
 
 
@@ -110,12 +112,20 @@ def vet(pack: bytes) -> tuple[JobInfo, homes.Home]:
         raise _refused(f"max_cores={info.max_cores}: no task of the job would ever start")
     if info.save_results:
         _check_saving(info)
-    if any(concurrent for _, _, concurrent in info.pipeline):
-        raise _refused("concurrent stages are not supported")
     home = homes.read(JobPack.loads(pack).jobhome)
     if info.worker not in home.members:
         raise _refused(f"its worker {info.worker!r} is not in the job home")
     return info, home
+
+
+def _warn(info: JobInfo) -> None:
+    """Warn of what the pack says; its client may have done so, or not."""
+    if info.pipeline and info.pipeline[0][2]:
+        warn(
+            "concurrent-first-stage",
+            f"the first stage, {info.pipeline[0][0]}, is concurrent: a master accepts the job and never runs a task of"
+            " it. Let it not be concurrent",
+        )
 
 
 def _check_saving(info: JobInfo) -> None:

@@ -4,18 +4,40 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from discolocal.cluster.grouping import Group, Output
+from discolocal.cluster.grouping import Group, GroupInput, Output
 
 
 class Task:
-    """One task of the job: its group, its attempts and, once done, its outputs."""
+    """One task of the job: its group, its attempts and, once done, its outputs.
 
-    __slots__ = ("avoid", "failures", "group", "history", "host", "id", "outputs", "run", "serial", "stage", "status")
+    `level` is the place of its stage in the pipeline. `early`: stages before its own are not finished. `complete`: no
+    more inputs will be added to its group; a task that runs before that waits for them.
+    """
 
-    def __init__(self, id: int, stage: str, group: Group) -> None:
+    __slots__ = (
+        "avoid",
+        "complete",
+        "early",
+        "failures",
+        "group",
+        "history",
+        "host",
+        "id",
+        "level",
+        "outputs",
+        "run",
+        "serial",
+        "stage",
+        "status",
+    )
+
+    def __init__(self, id: int, stage: str, group: Group, level: int = 0) -> None:
         self.id = id
         self.stage = stage
         self.group = group
+        self.level = level
+        self.early = False
+        self.complete = True
         self.run = 0
         self.serial = 0  # the number of this attempt among all of the job, as a master counts them
         self.failures = 0
@@ -44,11 +66,15 @@ class TaskAssigned(NamedTuple):
 
 
 class TaskDone(NamedTuple):
-    """Attempt `run` ended with DONE and these outputs."""
+    """Attempt `run` ended with DONE and these outputs.
+
+    `inputs` is how many inputs there were for it then, None if it has not asked for any and will miss none.
+    """
 
     task: int
     run: int
     outputs: tuple[Output, ...]
+    inputs: int | None = None
 
 
 class TaskFailed(NamedTuple):
@@ -105,6 +131,15 @@ class Launch(NamedTuple):
     avoid: frozenset[str]
 
 
+class Feed(NamedTuple):
+    """Attempt `run` of the task, which runs, has got more `inputs`; `complete`: they were the last."""
+
+    task: int
+    run: int
+    inputs: tuple[GroupInput, ...]
+    complete: bool
+
+
 class Cancel(NamedTuple):
     """Attempt `run` of the task is not wanted any more: stop it, or forget it if it still waits."""
 
@@ -140,4 +175,4 @@ class Fail(NamedTuple):
     failures: int
 
 
-Instruction = Launch | Cancel | Log | Save | Finish | Fail
+Instruction = Launch | Feed | Cancel | Log | Save | Finish | Fail

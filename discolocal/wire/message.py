@@ -198,6 +198,9 @@ def _not_json(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
+_json = json.JSONDecoder(parse_constant=_not_json)  # made once: `json.loads` makes one for each message
+
+
 def decode(name: str, body: bytes) -> Message:
     """Return the message that a worker's frame holds (reference 2.3).
 
@@ -207,7 +210,7 @@ def decode(name: str, body: bytes) -> Message:
     if decoder is None:
         raise BadMessage(f"Unknown message type '{name}', body:\n{_text(body)}")
     try:
-        value = json.loads(body.decode("utf-8"), parse_constant=_not_json)
+        value = _json.decode(body.decode("utf-8"))
     except (ValueError, RecursionError):
         raise BadMessage(f"Payload is not valid JSON: type '{name}', body:\n{_text(body)}") from None
     try:

@@ -51,6 +51,7 @@ def hex2(text: str) -> str:
     return md5(text.encode("utf-8", "surrogateescape"), usedforsecurity=False).hexdigest()[:2]
 
 
+@lru_cache(maxsize=256)
 def job_dir(host: str, jobname: str) -> str:
     """Return ``<host>/<hh>/<jobname>``, the directory of a job below DISCO_DATA (reference 1.7)."""
     return f"{host}/{hex2(jobname)}/{jobname}"

@@ -136,6 +136,49 @@ CODES: dict[str, Code] = {
         "the import fails where the module is not installed, and the job with it",
         "install it on every node, or name it in required_modules",
     ),
+    # What a pipeline says
+    "concurrent-first-stage": Code(
+        WARNING,
+        (4,),
+        "the job is accepted and never runs a task",
+        "let the first stage not be concurrent",
+    ),
+    "plain-urls": Code(
+        WARNING,
+        (32,),
+        "an input of a pipeline that is no list of urls makes a pack that a master refuses: invalid_job_inputs",
+        "write a list with the one url",
+    ),
+    "generator-init": Code(
+        WARNING,
+        (),
+        "the init of a stage that has a yield in it does not run: the state is a generator",
+        "return the state",
+    ),
+    "sort-without-combine": Code(
+        WARNING,
+        (),
+        "sort=True of a stage is ignored without combine=True",
+        "give both",
+    ),
+    "supplied-name": Code(
+        WARNING,
+        (),
+        "the functions of a pipeline find no names that they have not imported: a NameError in every task",
+        "import the name",
+    ),
+    "skipped-label": Code(
+        WARNING,
+        (),
+        "the inputs of a label that input_hook leaves out are not processed",
+        "return all labels from it",
+    ),
+    "unknown-label": Code(
+        WARNING,
+        (),
+        "a label that input_hook makes up has no inputs; with combine=True process is called on nothing",
+        "return labels that it was given",
+    ),
     # What only Disco's own client cannot send
     "main-class": Code(
         CLIENT,
@@ -190,6 +233,12 @@ CODES: dict[str, Code] = {
         (30,),
         "Disco's client finds no imports on Python 3.6 and later: the module is missing in the job home",
         "name it in required_modules",
+    ),
+    "input-label": Code(
+        CLIENT,
+        (),
+        "Disco's client gives all inputs of a pipeline the label 0",
+        "let the first stage write labels, or submit a pack that is made here",
     ),
     # What a running task meets
     "fork-in-task": Code(
@@ -298,11 +347,11 @@ CODES: dict[str, Code] = {
         "an input that is bytes is taken for a list of numbers",
         "give a str",
     ),
-    "concurrent-first-stage": Code(
+    "generator-process": Code(
         REFUSED,
-        (4,),
-        "the job is accepted and never runs a task",
-        "let the first stage not be concurrent",
+        (),
+        "nothing runs of the process or done of a stage that has a yield in it",
+        "write records with interface.output(label).add(key, value)",
     ),
     "max-cores": Code(
         REFUSED,

@@ -127,7 +127,7 @@ class Session:
     answers every MSG at once and sets `throttled` where a master would kill the job (reference 2.5).
 
     `outputs` holds (label, location, size) in the order of reporting, `pid` the worker's process id once it said
-    hello, `delay` the seconds by which the last reply is to be held back.
+    hello, `delay` the seconds by which the last reply is to be held back, `asked` whether it has asked for inputs.
     """
 
     def __init__(
@@ -144,6 +144,7 @@ class Session:
         self.outputs: list[tuple[int, str, int]] = []
         self.pid: int | None = None
         self.delay = 0.0
+        self.asked = False
         self.throttled = False
         self._started = started
         self._complete = complete
@@ -212,6 +213,7 @@ class Session:
         return Reply(OK, events, delay=delay or 0.0)
 
     def _input(self, message: InputRequest, now: float) -> Reply:
+        self.asked = True
         if message.mode == "include":
             ids = message.ids
         else:

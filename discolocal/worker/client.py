@@ -162,6 +162,8 @@ def _reads_arguments(worker: Worker) -> bool:
 
 def _nearest(name: str, known: Iterable[str]) -> str:
     """The end of an error text: what `name` may have been meant to be."""
+    if name == "pipeline":
+        return "; only jobs whose worker is discolocal.worker.pipeline.worker.Worker have one"
     from difflib import get_close_matches
 
     near = get_close_matches(name, sorted(known), 1)

@@ -79,6 +79,8 @@ def _things(value: Any) -> Iterator[Any]:
             yield from _things(item)
     elif isinstance(value, partial):
         yield from _things([value.func, *value.args, *value.keywords.values()])
+    elif hasattr(type(value), "job_functions"):  # a stage of a pipeline
+        yield from _things(list(value.job_functions()))
     elif callable(value) and not isinstance(value, BuiltinFunctionType):
         module = str(getattr(_named(value), "__module__", ""))
         if not f"{module}.".startswith(("discolocal.", "disco.", "builtins.")) and not _is_standard(module):

@@ -53,7 +53,7 @@ class Recording:
         for worker in data["workers"]:
             self._worker(worker["timeline"])
         groupings = groupings | {task["stage"]: task["grouping"] for task in self.tasks.values()}
-        self.pipeline = [(row[0], groupings[row[0]]) for row in info["pipeline"]]
+        self.pipeline = [(row[0], groupings[row[0]], False) for row in info["pipeline"]]
         self.done = {row[0]: row[4] for row in info["pipeline"]}
         self.inputs = self._inputs(info["inputs"])
         self.indexes = {int(n): url for url, n in re.findall(r'(dir://[^" \\]*/\w+-(\d+)-\d+\.results)', text)}

@@ -19,6 +19,11 @@ def launch(number: int, host: str | None = None, near: str | None = None, avoid:
     return Launch(Task(number, "map", Group(0, None, ())), 0, host, near, frozenset(avoid))
 
 
+def end_one(scheduler: Scheduler, placed: list[Placement], host: str) -> None:
+    """One of the tasks placed on a node ends."""
+    scheduler.release(placed.pop(next(n for n, placement in enumerate(placed) if placement.host == host)))
+
+
 def place_all(scheduler: Scheduler) -> list[Placement]:
     placed = []
     while (placement := scheduler.pick()) is not None:
@@ -35,7 +40,7 @@ def test_tasks_are_spread_over_the_nodes() -> None:
     assert [p.launch.task.id for p in first] == list(range(6)), "in the order of their ids"
     assert sorted(p.host for p in first[:3]) == NODES
     assert sorted(p.host for p in first) == sorted(NODES * 2)
-    scheduler.release("job", "node2")
+    end_one(scheduler, first, "node2")
     assert [(p.launch.task.id, p.host) for p in place_all(scheduler)] == [(6, "node2")]
 
 
@@ -45,8 +50,9 @@ def test_a_task_that_belongs_to_a_node_waits_for_it_and_lets_others_pass() -> No
     scheduler.add("job", launch(0, host="node1"))
     scheduler.add("job", launch(1, host="node1"))
     scheduler.add("job", launch(2))
-    assert [(p.launch.task.id, p.host) for p in place_all(scheduler)][0] == (0, "node1")
-    scheduler.release("job", "node1")
+    first = place_all(scheduler)
+    assert [(p.launch.task.id, p.host) for p in first][0] == (0, "node1")
+    scheduler.release(first[0])
     assert [(p.launch.task.id, p.host) for p in place_all(scheduler)] == [(1, "node1")]
 
 
@@ -77,8 +83,7 @@ def test_max_cores_limits_a_job_and_not_the_others() -> None:
         scheduler.add("large", launch(number))
     placed = place_all(scheduler)
     assert [p.job for p in placed].count("small") == 1 and [p.job for p in placed].count("large") == 4
-    host = next(p.host for p in placed if p.job == "small")
-    scheduler.release("small", host)
+    scheduler.release(next(p for p in placed if p.job == "small"))
     assert [p.job for p in place_all(scheduler)] == ["small"]
 
 
@@ -126,14 +131,14 @@ def test_rules_of_placement_hold_in_every_order(seed: int, nodes: int, slots: in
     scheduler = Scheduler(names, slots, seed)
     limits: dict[str, int] = {}
     waiting: dict[tuple[str, int], Launch] = {}
-    running: dict[tuple[str, int], str] = {}
+    running: dict[tuple[str, int], Placement] = {}
     number = 0
 
     def check(placement: Placement) -> None:
         key = placement.job, placement.launch.task.id
         assert waiting.pop(key) is placement.launch
-        running[key] = placement.host
-        assert list(running.values()).count(placement.host) <= slots
+        running[key] = placement
+        assert [p.host for p in running.values()].count(placement.host) <= slots
         assert sum(job == placement.job for job, _ in running) <= limits[placement.job]
         assert placement.launch.host in (None, placement.host)
         assert placement.host not in placement.launch.avoid
@@ -153,7 +158,7 @@ def test_rules_of_placement_hold_in_every_order(seed: int, nodes: int, slots: in
             scheduler.add(job, waiting[job, number])
         elif draw < 0.75 and running:
             key = rng.choice(list(running))
-            scheduler.release(key[0], running.pop(key))
+            scheduler.release(running.pop(key))
         elif draw < 0.8 and waiting:
             key = rng.choice(list(waiting))
             del waiting[key]
@@ -161,7 +166,7 @@ def test_rules_of_placement_hold_in_every_order(seed: int, nodes: int, slots: in
         elif (placement := scheduler.pick()) is not None:
             check(placement)
         else:
-            free = {n for n in names if list(running.values()).count(n) < slots}
+            free = {n for n in names if [p.host for p in running.values()].count(n) < slots}
             for (job, _), item in waiting.items():
                 room = sum(other == job for other, _ in running) < limits[job]
                 places = free - item.avoid if item.host is None else free & {item.host}
@@ -177,7 +182,7 @@ def test_a_node_without_slots_gets_nothing_and_nobody_waits_for_it() -> None:
     scheduler.add("job", launch(2, host="node2"))
     first = place_all(scheduler)
     assert [p.launch.task.id for p in first] == [0, 1] and sorted(p.host for p in first) == ["node2", "node3"]
-    scheduler.release("job", "node2")
+    end_one(scheduler, first, "node2")
     assert [(p.launch.task.id, p.host) for p in place_all(scheduler)] == [(2, "node2")]
     scheduler.set_slots({"node1": 1})
     scheduler.add("job", launch(3, host="node1"))
@@ -189,11 +194,12 @@ def test_slots_that_are_taken_away_are_not_filled_again() -> None:
     scheduler.add_job("job", 100)
     for number in range(6):
         scheduler.add("job", launch(number))
-    assert len(place_all(scheduler)) == 3
+    placed = place_all(scheduler)
+    assert len(placed) == 3
     scheduler.set_slots({"node1": 1})
     for freed in range(3):
         assert place_all(scheduler) == [], freed
-        scheduler.release("job", "node1")
+        end_one(scheduler, placed, "node1")
     assert len(place_all(scheduler)) == 1
     scheduler.set_slots({"node1": 2})
     assert len(place_all(scheduler)) == 1

@@ -17,6 +17,7 @@ from discolocal.cluster.transitions import (
     Cancel,
     Event,
     Fail,
+    Feed,
     Finish,
     Instruction,
     KillAsked,
@@ -34,7 +35,7 @@ from discolocal.cluster.transitions import (
 
 NAME = "Job@1:2:3"
 NODES = ["node1", "node2"]
-V1 = [("map", "split"), ("map_shuffle", "group_node"), ("reduce", "group_label")]
+V1 = [("map", "split", False), ("map_shuffle", "group_node", False), ("reduce", "group_label", False)]
 
 
 def raw(number: int) -> DataOutput:
@@ -177,14 +178,14 @@ def test_tasks_go_where_their_input_is() -> None:
         DataOutput(0, 0, ("http://elsewhere/x",), "elsewhere"),
         DataOutput(0, 0, ("/x",), None),
     ]
-    state = JobState(NAME, [("map", "split")], inputs, NODES, 2, 0.0)
+    state = JobState(NAME, [("map", "split", False)], inputs, NODES, 2, 0.0)
     wishes = [item.host or item.near for item in state.handle(Begin(), 0.0) if isinstance(item, Launch)]
     assert wishes == [None, None, "node2"]
 
 
 def saving() -> tuple[JobState, list[Instruction]]:
     """A job of two tasks that saves its results, with what it wants when the second one is done."""
-    state = JobState(NAME, [("map", "split")], [raw(0), raw(1)], NODES, 2, 0.0, saves=True)
+    state = JobState(NAME, [("map", "split", False)], [raw(0), raw(1)], NODES, 2, 0.0, saves=True)
     begun = state.handle(Begin(), 0)
     serials = {item.task.id: item.task.serial for item in begun if isinstance(item, Launch)}
     assert serials == {0: 1, 1: 0}  # a master starts to count with the last task
@@ -238,7 +239,9 @@ def test_an_attempt_after_a_failure_has_the_next_number() -> None:
 class Driver:
     """Plays an executor: carries out instructions, draws what happens next, checks what must always hold."""
 
-    def __init__(self, rng: random.Random, pipeline: list[tuple[str, str]], inputs: list[Output], limit: int) -> None:
+    def __init__(
+        self, rng: random.Random, pipeline: list[tuple[str, str, bool]], inputs: list[Output], limit: int
+    ) -> None:
         self.rng = rng
         self.limit = limit
         self.pipeline = pipeline
@@ -272,11 +275,15 @@ class Driver:
                 assert item.host is None or item.host in NODES
                 self.attempts[task.id] = run + 1
                 self.queued[task.id, run] = item
-                if self.stages[-1:] != [task.stage]:
-                    assert not self.running and len(self.committed) == min(
-                        t.id for t in self.state.tasks.values() if t.stage == task.stage
-                    ), "a stage starts when the one before is done"
+                if task.stage not in self.stages:
+                    others = {t.id for t in self.state.tasks.values() if t.stage != task.stage}
+                    if not self.pipeline[task.level][2]:
+                        assert others == self.committed.keys(), "a stage starts when the one before is done"
                     self.stages.append(task.stage)
+            case Feed(number, run, inputs, complete):
+                assert (number, run) in self.running
+                assert self.state.tasks[number].group.inputs[-len(inputs) :] == inputs or complete
+                assert inputs or complete
             case Cancel(task, run):
                 known = self.queued.pop((task, run), None) or self.running.pop((task, run), None)
                 # An attempt of which the event told may be named again: its process may be there, or not.
@@ -303,9 +310,13 @@ class Driver:
         self.feed(TaskAssigned(*key, host))
 
     def end_attempt(self, calm: bool) -> None:
-        key = self.rng.choice(list(self.running))
-        host = self.running.pop(key)
         luck = 1.0 if calm else self.rng.random()
+        able = [key for key in self.running if luck < 0.3 or self.state.tasks[key[0]].complete]
+        if not able:
+            assert self.queued, "all tasks wait for inputs, and none is left that makes some"
+            return
+        key = self.rng.choice(able)
+        host = self.running.pop(key)
         if luck < 0.05:
             self.feed(TaskFatal(*key, "fatal"))
         elif luck < 0.3:
@@ -344,7 +355,7 @@ class Driver:
                 self.lose_node()
             elif draw < 0.15:
                 self.impossible()
-            elif self.queued and (not self.running or draw < 0.6):
+            elif self.queued and (not self.running or draw < 0.7):
                 self.assign()
             elif self.running:
                 self.end_attempt(calm)
@@ -373,20 +384,22 @@ class Driver:
         rows = self.state.counts()
         assert not any(row[3] for row in rows), "nothing runs any more"
         assert sum(row[4] for row in rows) == len(self.committed)
-        assert [row[0] for row in rows] == [stage for stage, _ in self.pipeline]
+        assert [row[0] for row in rows] == [stage for stage, _, _ in self.pipeline]
 
 
 groupings = st.sampled_from(["split", "group_label", "group_node", "group_node_label", "group_all"])
 pipelines = st.one_of(
     st.just(V1),
-    st.lists(groupings, max_size=4).map(lambda some: [(f"stage{n}", name) for n, name in enumerate(some)]),
+    st.lists(st.tuples(groupings, st.booleans()), max_size=4).map(
+        lambda some: [(f"stage{n}", name, concurrent and n > 0) for n, (name, concurrent) in enumerate(some)]
+    ),
 )
 
 
 @settings(max_examples=250, deadline=None, database=None, print_blob=True)
 @given(st.integers(0, 2**32), pipelines, st.integers(0, 5), st.integers(0, 3), st.booleans())
 def test_every_order_of_events_keeps_the_rules(
-    seed: int, pipeline: list[tuple[str, str]], inputs: int, limit: int, calm: bool
+    seed: int, pipeline: list[tuple[str, str, bool]], inputs: int, limit: int, calm: bool
 ) -> None:
     driver = Driver(random.Random(seed), pipeline, [raw(n) for n in range(inputs)], limit)
     driver.play(calm)
@@ -404,7 +417,10 @@ def test_the_result_does_not_depend_on_the_order_in_which_tasks_end(seed: int, i
 
     def run(order: int) -> Any:
         driver = Fixed(
-            random.Random(order), [("map", "split"), ("join", "group_label")], [raw(n) for n in range(inputs)], 1
+            random.Random(order),
+            [("map", "split", False), ("join", "group_label", False)],
+            [raw(n) for n in range(inputs)],
+            1,
         )
         driver.play(calm=True)
         return [(t.stage, t.group.label, len(t.group.inputs)) for t in driver.state.tasks.values()]

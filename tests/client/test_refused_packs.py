@@ -47,12 +47,6 @@ def pack_of(version: int, **more: Any) -> bytes:
     return JobPack(version, jobdict | more, {}, b"", b"").dumps()
 
 
-def test_a_pack_whose_first_stage_is_concurrent_is_refused() -> None:
-    pack = pack_of(2, pipeline=[["map", "split", True]], inputs=[[0, 0, ["raw://a"]]])
-    report = check_pack(pack)
-    assert report.codes == ["concurrent-first-stage"]
-
-
 def test_a_pack_whose_stage_a_master_runs_for_ever_is_refused(golden: Path) -> None:
     report = check_pack((golden / "badpacks" / "pipeline_stage_named_input.jobpack").read_bytes())
     assert report.codes == ["stage-named-input"] and not report.ok

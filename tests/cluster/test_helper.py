@@ -27,7 +27,7 @@ def quiet() -> Iterator[None]:
 
 def outcome(work: Callable[[], object]) -> Outcome:
     """How some work ends, heard as a node hears it."""
-    helper = Helper(ORDER, work, lambda _: None)
+    helper = Helper(ORDER, work, lambda _order, _outcome: None)
     while True:
         assert select.select([helper.read_fd], [], [], 20)[0]
         said = helper.hear()
@@ -59,7 +59,7 @@ def test_why_it_failed_is_heard(work: Callable[[], Any], failure: str) -> None:
 
 
 def test_one_that_is_killed_is_gone() -> None:
-    helper = Helper(ORDER, lambda: time.sleep(60), lambda _: None)
+    helper = Helper(ORDER, lambda: time.sleep(60), lambda _order, _outcome: None)
     started = time.monotonic()
     helper.kill()
     assert time.monotonic() - started < 20

@@ -105,6 +105,18 @@ def globals_of(function: FunctionType) -> tuple[set[str], set[str]]:
     return read, written
 
 
+def globals_read(function: FunctionType) -> set[str]:
+    """The globals that a function reads, with those of the functions inside of it."""
+    import dis
+
+    return {
+        str(step.argval)
+        for part in _codes(function.__code__)
+        for step in dis.get_instructions(part)
+        if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")
+    }
+
+
 def _codes(code: CodeType) -> Iterator[CodeType]:
     yield code
     for constant in code.co_consts:

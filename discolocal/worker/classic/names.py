@@ -105,14 +105,29 @@ def injected_names() -> frozenset[str]:
     return frozenset(_names()).union(_INTERFACES)
 
 
+def supplied_names(values: Iterable[Any]) -> dict[str, str]:
+    """The names in the functions among `values` that only `inject` gives them, each with the function's name."""
+    from discolocal.worker.classic.implied import globals_read
+
+    found: dict[str, str] = {}
+    for value in values:
+        for function in job_functions(value):
+            if not str(function.__module__).startswith("discolocal."):
+                for name in sorted(_names().keys() & globals_read(function) - function.__globals__.keys()):
+                    found.setdefault(name, function.__qualname__)
+    return found
+
+
 def job_functions(value: Any) -> Iterator[FunctionType]:
-    """The functions in a parameter: inside of sequences, partials, methods and decorated functions as well."""
+    """The functions in a parameter: inside of sequences, stages, partials, methods and decorated functions as well."""
     if isinstance(value, (list, tuple)):
         for item in value:
             if type(item) not in PLAIN:
                 yield from job_functions(item)
     elif isinstance(value, functools.partial):
         yield from job_functions(value.func)
+    elif hasattr(type(value), "job_functions"):  # a stage of a pipeline
+        yield from job_functions(list(value.job_functions()))
     else:
         if isinstance(value, FunctionType):
             yield value

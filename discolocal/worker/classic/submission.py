@@ -114,6 +114,11 @@ def _check_values(worker: Worker, job: Any, jobargs: dict[str, Any]) -> None:
         raise DiscoError(
             f"sort_buffer_size must be a size for `sort -S` such as '10%' or '64M', not {short_repr(size)}"
         )
+    check_python(worker, job, jobargs)
+
+
+def check_python(worker: Worker, job: Any, jobargs: dict[str, Any]) -> None:
+    """Check `encoding` and `version`. Raises DiscoError for what every task would refuse."""
     encoding = worker.getitem("encoding", job, jobargs)
     if encoding is not None:
         import codecs
@@ -124,11 +129,7 @@ def _check_values(worker: Worker, job: Any, jobargs: dict[str, Any]) -> None:
             raise DiscoError(
                 f"encoding must be the name of a codec, or None for bytes, not {short_repr(encoding)}"
             ) from None
-    _check_version(worker.getitem("version", job, jobargs))
-
-
-def _check_version(version: Any) -> None:
-    """Refuse what every task would refuse: its Python is the one of this process."""
+    version = worker.getitem("version", job, jobargs)
     here = f"{sys.version_info[0]}.{sys.version_info[1]}"
     if version != here:
         raise DiscoError(f"version={short_repr(version)}: tasks run under this process's Python, which is {here!r}")

@@ -135,8 +135,7 @@ class Worker(BaseWorker):
         """Run the stage of the task: map, map_shuffle, reduce or reduce_shuffle (reference 8.3)."""
         for key in list(self):
             self[key] = self.getitem(key, job, jobargs)
-        if self["version"] != VERSION:
-            raise AssertionError(f"Python version mismatch: the job was made by {self['version']}, this is {VERSION}")
+        check_version(self["version"])
         task.encoding = self["encoding"]
         inject(self.values(), {**implied_modules(self.values()), **required_modules(self["required_modules"])})
         stages = {
@@ -233,6 +232,12 @@ class Worker(BaseWorker):
             reader = self[f"{stage}_reader"]
             streams = (*iterify(self[f"{stage}_input_stream"]), *([reader] if reader else []))
         return partial(_open_chain, streams, params, direction == "out")
+
+
+def check_version(version: str) -> None:
+    """Raise AssertionError when the Python that a job was made by is not this one (reference 1.8)."""
+    if version != VERSION:
+        raise AssertionError(f"Python version mismatch: the job was made by {version}, this is {VERSION}")
 
 
 def _open_chain(streams: tuple[Any, ...], params: Any, output: bool, url: str, expected: int = -1) -> StreamCombiner:
