@@ -236,8 +236,8 @@ class LocalCluster(Questions, Nodes):
             job = job()
         with gathering(site.strict):  # what packing finds is not told again where the pack is looked at
             if isinstance(job, Job):
-                handle = copy.copy(job)
                 pack = job._pack(jobargs, site.strict, self).dumps()
+                handle = copy.copy(job)  # now: inputs that can be read but once are a list in the job
             else:
                 handle = Job()
                 pack = _pack_bytes(job, jobargs)

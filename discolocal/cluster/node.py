@@ -62,6 +62,7 @@ class _Running:
         self.log_told = False  # whether the end of the task quotes what went to descriptors 1 and 2
         self.outbox = bytearray()
         self.blocked = False  # whether the pipe was full: the selector tells when it takes more
+        self.listened = True  # whether the selector tells what the worker says
 
 
 class Node:
@@ -230,11 +231,10 @@ class Node:
         """Have the outputs of a task stored that is done. Its worker is ended now: nobody listens to it any more."""
         from discolocal.cluster import saving  # in the node, so that the next child has it too
 
-        run, worker = running.run, running.worker
-        worker.kill()
+        run = running.run
+        running.worker.kill()
         running.outbox.clear()
-        for fd in {worker.read_fd, worker.write_fd} & self._selector.get_map().keys():
-            self._selector.unregister(fd)
+        self._stop_listening(running)
 
         def then(_order: TaskOrder, outcome: Outcome) -> None:
             run.saved(outcome.value, outcome.failure)
@@ -345,15 +345,21 @@ class Node:
         if end.kind != "done":
             _ends_soon(worker)  # who hears of the end may delete the files of the job
         del self._tasks[end.key]
-        self._selector.unregister(worker.read_fd)
-        if running.blocked:
-            self._selector.unregister(worker.write_fd)
+        self._stop_listening(running)
         del self._by_fd[worker.read_fd], self._by_fd[worker.write_fd]
         if worker.poll() is None:
             self._ending.append(worker)
         worker.close()
         if end.kind != "done":
             self._link.send(end)
+
+    def _stop_listening(self, running: _Running) -> None:
+        if running.listened:
+            running.listened = False
+            self._selector.unregister(running.worker.read_fd)
+        if running.blocked:
+            running.blocked = False
+            self._selector.unregister(running.worker.write_fd)
 
     def _stray_output(self, running: _Running) -> None:
         """Report what went to descriptors 1 and 2 past Python: it would end up in the protocol pipe (trap 45)."""

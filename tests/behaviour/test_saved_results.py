@@ -204,7 +204,7 @@ def test_what_cannot_be_saved_is_refused_before_anything_is_made(inline: LocalCl
     before = sorted(os.listdir(inline.data))
     with pytest.raises(DiscoError, match="save_info='hdfs,namenode:9,me,/out/': results are saved to DDFS alone"):
         inline.run(COUNT, input=RAW, save_results=True, save_info="hdfs,namenode:9,me,/out/")
-    with pytest.warns(PortabilityWarning), pytest.raises(DiscoError, match=r"the name 'a!b' becomes part .* of a tag"):
+    with pytest.raises(DiscoError, match=r"the name 'a!b' becomes part .* of a tag"):
         inline.run(COUNT, input=RAW, save_results=True, name="a!b")
     with pytest.raises(DiscoError, match=r"the name 'a{40}'\.\.\. has 200 characters, that of a tag has room for"):
         inline.run(COUNT, input=RAW, save_results=True, name="a" * 200)
