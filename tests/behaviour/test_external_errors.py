@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -367,6 +368,22 @@ def test_an_interrupt_ends_a_program_of_an_inline_task(inline: LocalCluster, lin
         inline.run(acting("pgs"), input=[lines])
     thread.join()
     assert ended[0] and eventually(lambda: not children(f"{mark}/"))
+
+
+def test_an_interrupt_while_a_program_starts_leaves_no_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    start: Any = vars(subprocess.Popen)["_execute_child"]
+    pids: list[int] = []
+
+    def interrupted(self: Any, *args: Any) -> None:
+        start(self, *args)
+        pids.append(self.pid)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(child._Process, "_execute_child", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        child.Child(["/bin/cat"], "/", None, print)
+    with pytest.raises(ChildProcessError):  # it has ended, and was waited for
+        os.waitpid(pids[0], os.WNOHANG)
 
 
 def test_nothing_is_left_open(inline: LocalCluster, lines: str) -> None:

@@ -16,7 +16,7 @@ import signal
 import subprocess
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from discolocal.error import DiscoError
 from discolocal.fileutils import cannot_execute
@@ -235,13 +235,26 @@ class Child:
             os.close(fd)
 
 
+class _Process(subprocess.Popen[bytes]):
+    """A program that does not stay when an interrupt comes in the middle of its start."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            super().__init__(*args, **kwargs)
+        except BaseException:
+            if getattr(self, "pid", None) is not None and self.returncode is None:
+                self.kill()
+                self.wait()
+            raise
+
+
 def _started(
     arguments: list[str], directory: str, environ: dict[str, str] | None, stdin: int, own_session: bool
 ) -> subprocess.Popen[bytes]:
     tries = _BUSY_TRIES
     while True:
         try:
-            return subprocess.Popen(
+            return _Process(
                 arguments,
                 bufsize=0,
                 cwd=directory,
