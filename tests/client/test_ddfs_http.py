@@ -17,8 +17,8 @@ from discolocal.cluster.tags import TagStore
 from discolocal.ddfs import DDFS
 from discolocal.error import DataError
 from discolocal.schemes import transport
-from tests.client.ddfs_master import HOSTS, Master
 from tests.client.recorded import Exchange, RecordedMaster, Recordings, Request, answer
+from tests.ddfs.ddfs_master import HOSTS, Master
 
 Recorded = Callable[[str], Exchange]
 

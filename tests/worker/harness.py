@@ -21,6 +21,7 @@ from discolocal.worker import DirectChannel, serve
 
 HOST = "node1"
 JOB = "Test@703:3c361:b91aa"
+TEXT = "the quick brown fox\njumps over the lazy dog\nthe end\n" * 3
 
 
 def ref_records(data: bytes) -> list[Any]:

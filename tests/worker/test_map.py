@@ -1,4 +1,4 @@
-"""The map stage: partitions, combiners, streams, and what is said when a user's function fails."""
+"""The map stage: partitions, combiners, input streams, names in the functions, keys and files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from discolocal.error import DataError
 from discolocal.job import Job
 from discolocal.worker import Params
 from discolocal.worker.classic.func import (
@@ -22,21 +21,12 @@ from discolocal.worker.classic.func import (
     task_input_stream,
 )
 from discolocal.worker.task_io import gzip_reader, gzip_stream
-from tests.worker.harness import HOST, JOB, Node, words
-
-TEXT = "the quick brown fox\njumps over the lazy dog\nthe end\n" * 3
+from tests.worker.harness import HOST, JOB, TEXT, Node, words
 
 
 def label_of(key: str, count: int) -> int:
     """The rule for text keys, from the reference: md5 of the text as a number."""
     return int(md5(key.encode()).hexdigest(), 16) % count
-
-
-@pytest.fixture
-def text(tmp_path: Path) -> str:
-    path = tmp_path / "in.txt"
-    path.write_text(TEXT)
-    return str(path)
 
 
 def mapped(tmp_path: Path, url: str, **parameters: Any) -> dict[int, list[Any]]:
@@ -191,75 +181,6 @@ def test_re_reader_as_in_the_documents(tmp_path: Path, text: str) -> None:
     assert got[0] == [(line.encode(), None) for line in TEXT.splitlines()]
 
 
-def test_an_output_stream_of_the_user_is_added_to_and_closed(tmp_path: Path, text: str) -> None:
-    class Lines:
-        def __init__(self, file: Any) -> None:
-            self.file = file
-
-        def add(self, key: Any, value: Any) -> None:
-            self.file.write(f"{key}={value};".encode())
-
-        def close(self) -> None:
-            self.file.write(b"end")
-
-    def stream(below: Any, size: Any, url: str, params: Any) -> Any:
-        assert size is None
-        return Lines(below)
-
-    from discolocal.worker.task_io import task_output_stream
-
-    node = Node(tmp_path / "data", Job(map=words, map_output_stream=(task_output_stream, stream)))
-    assert node.map("raw://a b").data(0) == b"a=1;b=1;end"
-
-
-@pytest.mark.parametrize("partitions", [None, 1])
-@pytest.mark.parametrize("combiner", [None, sum_combiner])
-def test_an_add_that_the_user_puts_on_a_stream_of_ours_gets_every_pair(
-    tmp_path: Path, partitions: int | None, combiner: Any
-) -> None:
-    def stream(below: Any, size: Any, url: str, params: Any) -> Any:
-        from discolocal.worker.task_io import disco_output_stream
-
-        records = disco_output_stream(below, size, url, params)
-        add = records.add
-        records.add = lambda key, value: add(key.upper(), value + 1)
-        return records
-
-    from discolocal.worker.task_io import task_output_stream
-
-    streams = (task_output_stream, stream)
-    node = Node(tmp_path / "data", Job(map=words, combiner=combiner, partitions=partitions, map_output_stream=streams))
-    result = node.map("raw://a b")
-    assert sorted(sum(result.by_label().values(), [])) == [("A", 2), ("B", 2)]
-
-
-@pytest.mark.parametrize("partitions", [None, 1])
-@pytest.mark.parametrize("combiner", [None, sum_combiner])
-@pytest.mark.parametrize("method", ["add", "append"])
-def test_a_subclass_of_our_stream_may_change_records(
-    tmp_path: Path, method: str, combiner: Any, partitions: int | None
-) -> None:
-    def stream(below: Any, size: Any, url: str, params: Any) -> Any:
-        from discolocal.worker.task_io import DiscoOutputStream
-
-        class Added(DiscoOutputStream):
-            def add(self, key: str, value: int) -> None:
-                super().add(key.upper(), value + 1)
-
-        class Appended(DiscoOutputStream):
-            def append(self, record: Any) -> None:
-                super().append((record[0].upper(), record[1] + 1))
-
-        return {"add": Added, "append": Appended}[method](below)
-
-    from discolocal.worker.task_io import task_output_stream
-
-    streams = (task_output_stream, stream)
-    node = Node(tmp_path / "data", Job(map=words, combiner=combiner, partitions=partitions, map_output_stream=streams))
-    result = node.map("raw://a b")
-    assert sorted(sum(result.by_label().values(), [])) == [("A", 2), ("B", 2)]
-
-
 def test_status_messages(tmp_path: Path, text: str) -> None:
     for interval, want in ((4, ["4 entries mapped", "8 entries mapped"]), (0, [])):
         node = Node(tmp_path / f"data{interval}", Job(map=words, status_interval=interval))
@@ -312,6 +233,16 @@ def test_functions_of_a_job_class(tmp_path: Path) -> None:
 
     result = Node(tmp_path / "data", Mixed()).map("raw://x")
     assert result.by_label() == {1: [("x", 4)]}, result.text
+
+
+def test_put_keeps_a_value_for_the_node_to_commit(tmp_path: Path) -> None:
+    space: dict[str, Any] = {}
+    exec("def f(line, params):\n    put('k', b'1')\n    return [(get('k'), 1)]\n", space)
+    node = Node(tmp_path / "data", Job(map=space["f"]))
+    assert node.map("raw://x").kind == "done"
+    (path,) = (path for path in (tmp_path / "ddfs").rglob("*") if path.is_file())
+    assert path.relative_to(tmp_path / "ddfs").as_posix() == f"oob/.{JOB}/0-0/k"
+    assert path.read_bytes() == b"k 0\n1"
 
 
 # Keys of other types
@@ -369,103 +300,6 @@ def test_a_partition_function_that_fails(tmp_path: Path) -> None:
         "partition failed at record 1 of raw://word: ZeroDivisionError: integer division or modulo by zero"
         " (key: 'word')"
     )
-
-
-# Failures
-
-
-def test_a_failure_names_record_input_and_entry(tmp_path: Path, text: str) -> None:
-    def fails(line: str, params: Any) -> Any:
-        if line.startswith("the end"):
-            raise ValueError("two\nlines")
-        return []
-
-    result = Node(tmp_path / "data", Job(map=fails)).map(text)
-    assert result.kind == "fatal"
-    assert result.headline == f"map failed at record 3 of {text}: ValueError: two lines (entry: 'the end\\n')"
-    assert 'raise ValueError("two\\nlines")' in result.text
-    assert not list((tmp_path / "data").rglob("*.partial"))
-
-
-@pytest.mark.parametrize("combiner", [None, sum_combiner, lambda k, v, b, d, p: None])
-@pytest.mark.parametrize("value", [None, [1], [(1, 2, 3)]])
-def test_a_map_that_gives_no_pairs(tmp_path: Path, combiner: Any, value: Any) -> None:
-    result = Node(tmp_path / "data", Job(map=lambda e, p: value, combiner=combiner)).map("raw://x")
-    assert result.kind == "fatal"
-    assert result.headline.startswith("map") and "at record 1 of raw://x" in result.headline
-    assert "(entry: 'x')" in result.headline
-
-
-def test_errors_that_may_be_gone_next_time_are_no_verdict_on_the_job(tmp_path: Path) -> None:
-    for number, error in enumerate((OSError("disk"), DataError("bad", "url"), MemoryError())):
-
-        def fails(line: str, params: Any, error: Exception = error) -> Any:
-            raise error
-
-        assert Node(tmp_path / f"data{number}", Job(map=fails)).map("raw://x").kind == "error"
-
-
-def test_a_long_entry_is_cut(tmp_path: Path) -> None:
-    result = Node(tmp_path / "data", Job(map=lambda e, p: 1 // 0)).map("raw://" + "x" * 5000)
-    assert len(result.headline) < 700
-    assert result.headline.endswith("...)")
-
-
-def test_a_combiner_that_fails(tmp_path: Path) -> None:
-    def fails(key: Any, value: Any, buffer: Any, done: bool, params: Any) -> Any:
-        if done:
-            raise ValueError("at end")
-        if key == "b":
-            raise ValueError("at b")
-
-    result = Node(tmp_path / "1", Job(map=words, combiner=fails)).map("raw://a b")
-    assert result.headline.startswith("combiner failed at record 1 of raw://a b: ValueError: at b (key: 'b')")
-    result = Node(tmp_path / "2", Job(map=words, combiner=fails)).map("raw://a")
-    assert result.headline == "combiner failed at the end of partition 0: ValueError: at end"
-
-
-def test_values_that_cannot_be_summed(tmp_path: Path) -> None:
-    result = Node(tmp_path / "d", Job(map=lambda e, p: [("k", 1), ("k", "x")], combiner=sum_combiner)).map("raw://x")
-    assert result.headline.startswith("map or its sum_combiner failed at record 1 of raw://x: TypeError: ")
-
-
-def test_a_reader_that_fails(tmp_path: Path, text: str) -> None:
-    def reader(fd: Any, size: int, url: str) -> Any:
-        for line in fd:
-            if "dog" in line:
-                raise ValueError("bad dog")
-            yield line
-
-    result = Node(tmp_path / "data", Job(map=words, map_reader=reader)).map(text)
-    assert result.kind == "fatal"
-    assert result.headline == f"reading the input failed after record 1 of {text}: ValueError: bad dog"
-
-
-def test_a_record_that_cannot_be_pickled_is_named(tmp_path: Path) -> None:
-    def locks(line: str, params: Any) -> Any:
-        import threading
-
-        return [("key", threading.Lock())]
-
-    result = Node(tmp_path / "data", Job(map=locks)).map("raw://x")
-    assert result.kind == "fatal"
-    assert "Cannot pickle the record ('key', <unlocked _thread.lock" in result.headline
-
-
-def test_a_job_of_another_python_is_refused(tmp_path: Path) -> None:
-    result = Node(tmp_path / "data", Job(map=words, version="2.7")).map("raw://x")
-    assert result.kind == "fatal"
-    assert "Python version mismatch" in result.headline
-
-
-def test_put_keeps_a_value_for_the_node_to_commit(tmp_path: Path) -> None:
-    space: dict[str, Any] = {}
-    exec("def f(line, params):\n    put('k', b'1')\n    return [(get('k'), 1)]\n", space)
-    node = Node(tmp_path / "data", Job(map=space["f"]))
-    assert node.map("raw://x").kind == "done"
-    (path,) = (path for path in (tmp_path / "ddfs").rglob("*") if path.is_file())
-    assert path.relative_to(tmp_path / "ddfs").as_posix() == f"oob/.{JOB}/0-0/k"
-    assert path.read_bytes() == b"k 0\n1"
 
 
 # Names of files
