@@ -69,8 +69,9 @@ class Stage:
             # Each input of a split is a task of its own; else there is one task for a label and host.
             known = self._groups.get(part[:2]) if self.grouping != "split" else None
             if known is not None:
-                known.group = known.group._replace(inputs=known.group.inputs + part.inputs)
-                fed.append((known, part.inputs))
+                if part.inputs:  # those of a group_all may be none
+                    known.group = known.group._replace(inputs=known.group.inputs + part.inputs)
+                    fed.append((known, part.inputs))
                 continue
             task = Task(first + len(new), self.name, part, self.level)
             task.early = not self.closed

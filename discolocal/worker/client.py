@@ -154,10 +154,8 @@ def _unknown(worker: Worker, job: Any, jobargs: dict[str, Any]) -> Iterator[str]
 
 
 def _reads_arguments(worker: Worker) -> bool:
-    """Whether code of the user's gets all arguments of `run`: that of a worker that is not the classic one."""
-    from discolocal.worker.classic.worker import Worker as ClassicWorker
-
-    return type(worker).run is not ClassicWorker.run
+    """Whether code of the user's gets all arguments of `run`: with the classic and the pipeline worker none does."""
+    return type(worker).run.__module__ not in ("discolocal.worker.classic.worker", "discolocal.worker.pipeline.worker")
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

@@ -203,6 +203,17 @@ def test_a_stage_that_is_not_concurrent_waits_for_one_that_is() -> None:
     assert story.state.tasks[4].complete and len(story.inputs(4)) == 2
 
 
+def test_a_group_all_is_not_fed_what_a_task_without_outputs_has() -> None:
+    story = Story("split", "group_all", inputs=3)
+    story.assign(0, 1, 2)
+    story.done(0, 1)
+    story.assign(3)
+    story.done(1)
+    assert story.feeds == []
+    story.done(2, 1)
+    assert [(len(feed.inputs), feed.complete) for feed in story.feeds] == [(1, False), (0, True)]
+
+
 def test_tasks_without_outputs_make_no_tasks_but_for_group_all() -> None:
     story = Story("split", "group_label", "group_label")
     story.assign(0, 1)
