@@ -196,7 +196,11 @@ def _chain(reader: str | None, stream: str | None) -> dict[str, Any]:
 def _tags(urls: Any) -> list[str]:
     """Those of the arguments that are tags, or their names alone."""
     from discolocal.ddfs import istag
+    from discolocal.wire.names import is_name
 
+    for url in urls:
+        if "://" not in url and istag(url) and not is_name(url) and os.path.exists(url):
+            raise click.UsageError(f"{url} alone would be the name of a tag, which none can have: the file is ./{url}")
     return [url for url in urls if istag(url)]
 
 

@@ -128,6 +128,14 @@ def test_replicas_and_hosts(shell: Shell) -> None:
     assert "a_txt" in shell.fails("cat", "two")
 
 
+def test_the_name_of_a_file_alone_is_no_tag(shell: Shell) -> None:
+    path = shell.write("a.txt", "x\n")
+    for command in (("chunk", "t"), ("cat",), ("xcat",)):
+        assert "the file is ./a.txt" in shell.fails(*command, "a.txt", status=2)
+    assert "Invalid tag" in shell.fails("xcat", "b.txt")
+    assert shell("chunk", "t", path) and shell("xcat", "t") == ["x"]
+
+
 def test_records_are_chunked_and_read(shell: Shell) -> None:
     lines = "".join(f"line {number}\n" for number in range(500))
     path = shell.write("lines.txt", lines)
