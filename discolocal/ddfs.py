@@ -16,6 +16,7 @@ from discolocal.error import CommError, DataError
 from discolocal.tags import InvalidTag, Names, Tags, Urls, canonizetag, canonizetags, istag, relativizetag, tagname
 from discolocal.util import flatten, iterify
 from discolocal.wire import names
+from discolocal.worker import oob
 from discolocal.worker.serving import short_repr
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class DDFS(Tags):
     @staticmethod
     def job_oob(jobname: str) -> str:
         """The name of the tag of a job's out-of-band results (reference 7.5)."""
-        return f"disco:job:oob:{jobname}"
+        return oob.tag(jobname)
 
     @staticmethod
     def job_tag(jobname: str) -> str:

@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 from functools import lru_cache
+from types import CodeType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from discolocal.error import DiscoError
@@ -52,6 +53,14 @@ def is_local(module: ModuleType | None) -> bool:
     if not name or not file or name == "__main__" or name.partition(".")[0] == "discolocal":
         return False
     return file.endswith((".py", ".pyc")) and whose(file) == LOCAL
+
+
+def codes(code: CodeType) -> Iterator[CodeType]:
+    """The code of a function and of all functions, lambdas and classes inside of it."""
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from codes(constant)
 
 
 def functions(value: Any) -> Iterator[Any]:

@@ -12,12 +12,12 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from discolocal.jobdata import LOCAL, whose
+from discolocal.jobdata import LOCAL, codes, whose
 from discolocal.worker.classic.names import injected_names, job_functions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from types import CodeType, FunctionType, ModuleType
+    from collections.abc import Callable, Iterable
+    from types import FunctionType, ModuleType
 
     from discolocal.worker.base import Worker
 
@@ -82,7 +82,7 @@ def _suspects(function: FunctionType, is_module: Callable[[str], bool]) -> set[s
     space, known = function.__globals__, injected_names()
     return {
         name
-        for part in _codes(function.__code__)
+        for part in codes(function.__code__)
         for name in part.co_names
         if name not in space and name not in known and not hasattr(builtins, name) and is_module(name)
     }
@@ -94,7 +94,7 @@ def globals_of(function: FunctionType) -> tuple[set[str], set[str]]:
 
     read: set[str] = set()
     written: set[str] = set()
-    for part in _codes(function.__code__):
+    for part in codes(function.__code__):
         before = ""
         for step in dis.get_instructions(part):
             if before and step.opname in _ATTRIBUTES:
@@ -111,14 +111,7 @@ def globals_read(function: FunctionType) -> set[str]:
 
     return {
         str(step.argval)
-        for part in _codes(function.__code__)
+        for part in codes(function.__code__)
         for step in dis.get_instructions(part)
         if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")
     }
-
-
-def _codes(code: CodeType) -> Iterator[CodeType]:
-    yield code
-    for constant in code.co_consts:
-        if hasattr(constant, "co_code"):
-            yield from _codes(constant)

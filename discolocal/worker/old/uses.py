@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from discolocal.jobdata import codes
 from discolocal.worker.classic.names import job_functions
 from discolocal.worker.old.names import MESSAGES, RECORDS
 from discolocal.worker.old.warning import deprecated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from types import CodeType
 
 
@@ -46,7 +47,7 @@ def tell_uses(values: Iterable[Any]) -> bool:
 
 def _reads(code: CodeType, name: str) -> bool:
     """Whether the code has a global of that name, and not only an attribute."""
-    parts = [part for part in _codes(code) if name in part.co_names]
+    parts = [part for part in codes(code) if name in part.co_names]
     if not parts:
         return False
     import dis  # takes its time, and few functions get here
@@ -56,10 +57,3 @@ def _reads(code: CodeType, name: str) -> bool:
         for part in parts
         for step in dis.get_instructions(part)
     )
-
-
-def _codes(code: CodeType) -> Iterator[CodeType]:
-    yield code
-    for constant in code.co_consts:
-        if hasattr(constant, "co_code"):
-            yield from _codes(constant)

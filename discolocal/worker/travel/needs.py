@@ -13,8 +13,9 @@ import sys
 from opcode import opmap
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from discolocal.jobdata import codes
 from discolocal.worker.travel.finding import Finder, Place, prefixes
-from discolocal.worker.travel.references import codes, mentions
+from discolocal.worker.travel.references import mentions
 from discolocal.worker.travel.sources import Import, Source, Unit, source
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 
-from discolocal.jobdata import PROTOCOL, dumped
+from discolocal.jobdata import PROTOCOL, codes, dumped
 from discolocal.worker.travel.finding import HOME
 from discolocal.worker.travel.pickler import JobPickler
 
@@ -123,14 +123,6 @@ def _values(function: FunctionType) -> Iterator[Any]:
             continue
     yield from function.__defaults__ or ()
     yield from (function.__kwdefaults__ or {}).values()
-
-
-def codes(code: CodeType) -> Iterator[CodeType]:
-    """The code of a function and of all functions, lambdas and classes inside of it."""
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from codes(constant)
 
 
 def mentions(code: CodeType) -> set[str]:
