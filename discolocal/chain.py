@@ -17,7 +17,8 @@ class JobChain(dict["Job", Any]):
     """Jobs by what they work on: ``{job: inputs}``.
 
     The inputs of a job are a job, an url, or a list of jobs, urls and lists of replicas. A job among them stands for
-    its results. Jobs have masters, `Job(master=...)` or DISCO_MASTER, and those of the chain have not run yet.
+    its results, and in a pair, (label, job), for each of them with the label. Jobs have masters, `Job(master=...)` or
+    DISCO_MASTER, and those of the chain have not run yet.
     """
 
     def wait(self, poll_interval: float = 1) -> JobChain:
@@ -80,6 +81,8 @@ def _urls(item: Any, found: dict[Job, tuple[str, Any]]) -> list[Any]:
     if hasattr(item, "proxy_functions"):
         return list(found[item][1])
     if isinstance(item, (list, tuple)) and any(True for _ in _jobs(item)):
+        if len(item) == 2 and type(item[0]) is int:
+            return [(item[0], url) for url in _urls(item[1], found)]
         return [url for part in item for url in _urls(part, found)]
     return [item]
 

@@ -13,7 +13,7 @@ import struct
 from typing import Any
 
 _LENGTH = struct.Struct("!I")
-_CHUNK = 1 << 18
+_CHUNK = 1 << 16  # bytes read at once: more would be mapped and unmapped for every read
 
 
 class LinkClosed(Exception):

@@ -109,7 +109,11 @@ class HunkWriter:
         self._buffer = BytesIO()
         self._pickler = pickle.Pickler(self._buffer, _LOOSE_PROTOCOL if loose else _PROTOCOL)
         if version == 0:
-            self.add = lambda key, value: write(netstring.encode(key, value))
+
+            def add(key: Any, value: Any) -> None:
+                write(netstring.encode(key, value))
+
+            self.add = add
             self.append = lambda record: self.add(*record)
             self.add_all = self.extend
         elif max_record_size is not None:
@@ -166,7 +170,10 @@ class HunkWriter:
                 if end > limit:
                     flush()
 
-        self.add, self.append, self.add_all = lambda key, value: append((key, value)), append, add_all
+        def add(key: Any, value: Any) -> None:
+            append((key, value))
+
+        self.add, self.append, self.add_all = add, append, add_all
 
     def _make_limited(self, largest: int) -> None:
         """Make `add` and `append` look at the size of the hunk and of the record after every record."""
@@ -191,7 +198,10 @@ class HunkWriter:
                 flush()
                 end = 0
 
-        self.add, self.append, self.add_all = lambda key, value: append((key, value)), append, self.extend
+        def add(key: Any, value: Any) -> None:
+            append((key, value))
+
+        self.add, self.append, self.add_all = add, append, self.extend
 
     def _make_loose(self) -> None:
         """Make `add` and `append` look at the size of the hunk now and then."""

@@ -37,17 +37,24 @@ def expand_inputs(value: Any, keep_dirs: bool = False, ddfs: Tags = _default) ->
     list, unless `keep_dirs`; tags become the blobs they hold, as `ddfs` tells them. Raises DiscoError for anything that
     is no list, and for local files and tags that are missing.
     """
-    if not is_iterable(value):
-        raise DiscoError(f"{NOT_A_LIST}{short_repr(value)}")
     inputs: list[Any] = []
-    for item in value:
+    for item in listed(value):
         if not is_path(item) and not item:
             continue
         if is_iterable(item):
-            inputs += _expand_list(list(item), keep_dirs, ddfs)
+            inputs += _expand_list(list(listed(item)), keep_dirs, ddfs)
         else:
             inputs += _expand(item, keep_dirs, ddfs)
     return inputs
+
+
+def listed(value: Any) -> Iterable[Any]:
+    """A list of inputs, as it is. Raises DiscoError for what is none, and for results of a job, which are records."""
+    if hasattr(value, "urls") and hasattr(value, "stages"):
+        raise DiscoError(f"{NOT_A_LIST}{short_repr(value)} has the records of a job; give its urls, which are inputs")
+    if not is_iterable(value):
+        raise DiscoError(f"{NOT_A_LIST}{short_repr(value)}")
+    return value  # type: ignore[no-any-return]
 
 
 def _expand_list(items: list[Any], keep_dirs: bool, ddfs: Tags) -> list[Any]:
@@ -134,7 +141,7 @@ def _replicas(items: Iterable[Any], keep_dirs: bool, ddfs: Tags) -> list[Any]:
     missing: DiscoError | None = None
     for item in items:
         if is_iterable(item):
-            replicas += _replicas(item, keep_dirs, ddfs)
+            replicas += _replicas(listed(item), keep_dirs, ddfs)
             continue
         try:
             found = _expand(item, keep_dirs, ddfs)

@@ -19,7 +19,7 @@ from discolocal.worker import aliases, client
 from discolocal.worker.params import Params
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from discolocal.worker.base import Worker
 
@@ -72,15 +72,22 @@ def _has_file(value: Any, depth: int = 3) -> bool:
     return isinstance(value, io.TextIOWrapper)
 
 
-def _things(value: Any) -> Iterator[Any]:
-    """The functions and callable objects in a parameter, without those of Python and of this library."""
+def _things(value: Any, around: frozenset[int] = frozenset()) -> Iterator[Any]:
+    """The functions and callable objects in a parameter, without those of Python and of this library.
+
+    `around` are the ids of what `value` is a part of: a stage may be an argument of its own functions.
+    """
+    parts: Iterable[Any] | None = None
     if isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _things(item)
+        parts = value
     elif isinstance(value, partial):
-        yield from _things([value.func, *value.args, *value.keywords.values()])
+        parts = [value.func, *value.args, *value.keywords.values()]
     elif hasattr(type(value), "job_functions"):  # a stage of a pipeline
-        yield from _things(list(value.job_functions()))
+        parts = value.job_functions()
+    if parts is not None:
+        if id(value) not in around:
+            for part in parts:
+                yield from _things(part, around | {id(value)})
     elif callable(value) and not isinstance(value, BuiltinFunctionType):
         module = str(getattr(_named(value), "__module__", ""))
         if not f"{module}.".startswith(("discolocal.", "disco.", "builtins.")) and not _is_standard(module):

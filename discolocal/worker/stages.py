@@ -27,9 +27,12 @@ def stage_dict(worker: Worker, job: Any, jobargs: dict[str, Any], has_map: bool 
     if has_map is None:
         has_map = bool(item("map"))
     if not has_map and not item("reduce"):
+        remedy = "give one"
+        if getattr(job, "pipeline", None):
+            remedy = "its pipeline needs the worker of pipelines: Worker = discolocal.worker.pipeline.worker.Worker"
         client.warn(
             "no-stages",
-            "the job has neither map nor reduce: a master accepts it and returns its inputs as the results; give one",
+            f"the job has neither map nor reduce: a master accepts it and returns its inputs as the results; {remedy}",
         )
     wanted = partitions(item("partitions"))
     inputs = expand_inputs(item("input"), not has_map, lambda _tag: job.disco.ddfs)

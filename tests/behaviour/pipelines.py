@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
+from discolocal.cluster.feeding import output_urls
 from discolocal.cluster.grouping import GROUPINGS, DataOutput, DirOutput, GroupInput, Output
 from discolocal.cluster.scheduler import Placement, Scheduler
 from discolocal.cluster.state import JobState
@@ -49,26 +50,33 @@ class Case(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """Records of one label at one place. Those of one `index` are one output of the task that made them."""
+    """Records of one label at one place."""
 
     label: int
     host: str | None
     records: tuple[int, ...]
-    index: int | None = None
 
 
 Place = Callable[[int, Task], str]
 """The node whose disk has the local outputs of a task of a stage."""
 
 steps = st.builds(
-    Step, st.sampled_from(GROUPINGS), st.booleans(), st.integers(1, 4), st.sampled_from([0, 0, 0, 1, 6, 15])
+    Step,
+    st.sampled_from(GROUPINGS),
+    st.sampled_from([True, True, False]),
+    st.integers(1, 4),
+    st.sampled_from([0, 0, 0, 1, 6, 15]),
 )
 inputs = st.tuples(
     st.integers(0, 3),
     st.sampled_from([None, "node1", "node2", "elsewhere"]),
     st.lists(st.integers(0, 999), max_size=3),
 )
-cases = st.builds(Case, st.lists(steps, min_size=1, max_size=6), st.lists(inputs, max_size=5))
+# Of most cases there is enough that stages overlap and nodes have outputs of several tasks.
+long, short = st.lists(steps, min_size=3, max_size=6), st.lists(steps, min_size=1, max_size=2)
+many = st.integers(4, 9).flatmap(lambda size: st.lists(inputs, min_size=size, max_size=size))
+few = st.lists(inputs, max_size=2)
+cases = st.builds(Case, st.one_of(long, long, short), st.one_of(many, many, few))
 
 
 def is_far(step: Step, label: int) -> bool:
@@ -151,7 +159,6 @@ class Played:
         self.running: dict[tuple[int, int], Attempt] = {}
         self.stages: list[list[Task]] = [[] for _ in case.steps]
         self.results: list[tuple[int, tuple[int, ...]]] = []
-        self.early = 0  # tasks that have started before the stage before was finished
         self.over = False
         self.names = [f"node{number + 1}" for number in range(nodes)]
         pipeline = [(f"stage{n}", step.grouping, step.concurrent) for n, step in enumerate(case.steps)]
@@ -188,7 +195,6 @@ class Played:
         attempt = Attempt(placement)
         key = attempt.task.id, attempt.run
         self.running[key] = attempt
-        self.early += attempt.task.early
         hosts = [one.placement.host for one in self.running.values()]
         assert hosts.count(placement.host) <= self.slots and len(hosts) <= self.max_cores
         levels = [one.task.level for one in self.running.values()]
@@ -207,6 +213,20 @@ class Played:
         else:
             assert tuple(attempt.inputs) == attempt.task.group.inputs, "a worker knows of all inputs of its group"
             self.do(self.state.handle(TaskDone(*key, self.outputs(attempt), len(attempt.inputs)), 0.0))
+            self.check_followers()
+
+    def check_followers(self) -> None:
+        """What a task has put out goes on at once if the next stage is concurrent, else when the stage is finished."""
+        finished = True
+        for level, step in enumerate(self.case.steps):
+            before = [task for task in self.state.tasks.values() if task.level == level - 1]
+            finished = finished and all(task.status == "done" for task in before)
+            if level:
+                tasks = [task for task in self.state.tasks.values() if task.level == level]
+                known = {url for task in tasks for found in task.group.inputs for url in found.urls}
+                goes_on = step.concurrent or finished
+                assert known == {url for task in before if goes_on for out in task.outputs for url in output_urls(out)}
+                assert all(task.early != finished and task.complete >= finished for task in tasks)
 
     def lose(self) -> None:
         host = self.rng.choice(self.names)

@@ -10,7 +10,8 @@ import pytest
 from discolocal import DiscoError, Job, JobError, LocalCluster, result_iterator
 from discolocal.job import JobChain, SimpleJob
 from discolocal.worker.classic.func import sum_reduce
-from discolocal.worker.task_io import task_output_stream
+from discolocal.worker.pipeline.worker import Stage, Worker
+from discolocal.worker.task_io import chain_stream, task_output_stream
 
 
 def words(line: str, params: Any) -> Any:
@@ -63,6 +64,25 @@ def test_a_chain_runs_each_job_on_the_results_of_others(cluster: LocalCluster) -
     others, active = cluster.results(names)
     assert others == [(name, ("unknown job", [])) for name in names] and active == []
     assert before.results()[0] == "ready"
+
+
+def test_a_label_for_the_results_of_a_job(cluster: LocalCluster) -> None:
+    def labels(interface: Any, state: Any, label: int, inp: Any) -> None:
+        for word, count in inp:
+            interface.output(0).add((label, word), count)
+
+    one, two = Counts("One", master=cluster), Counts("Two", master=cluster)
+    stage = Stage("labels", process=labels, input_chain=list(chain_stream))
+    both = Job("Both", master=cluster, worker=Worker(pipeline=[("group_label", stage)]))
+    JobChain({both: [(5, one), [7, [two, one]], two], one: "raw://a.b.a", two: "raw://c"}).wait(poll_interval=0.05)
+    assert sorted(result_iterator(both.wait())) == [
+        ((0, "c"), 1),
+        ((5, "a"), 2),
+        ((5, "b"), 1),
+        ((7, "a"), 2),
+        ((7, "b"), 1),
+        ((7, "c"), 1),
+    ]
 
 
 def test_a_chain_that_was_run_is_not_run_again(cluster: LocalCluster) -> None:

@@ -351,6 +351,14 @@ def test_a_task_that_waits_leaves_the_last_slot_of_a_node_to_those_that_need_it(
     assert [(p.launch.task.id, p.host) for p in queue.start()] == [(3, other)]
     assert first.level == 0
 
+    queue = Queue(nodes=2, slots=1)
+    queue.add(0)
+    (running,) = queue.start()
+    free = next(node for node in queue.nodes if node != running.host)
+    queue.add(1)
+    queue.add(0, host=free)
+    assert [(p.launch.task.id, p.host) for p in queue.start()] == [(2, free)], "though the other one came first"
+
 
 def test_a_node_whose_slots_are_held_by_waiting_tasks_is_no_place_to_wait_for() -> None:
     queue = Queue(nodes=2, slots=1)

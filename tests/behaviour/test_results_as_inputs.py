@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from discolocal import Job, LocalCluster, PortabilityWarning, result_iterator
+from discolocal import DiscoError, Job, LocalCluster, PortabilityWarning, result_iterator
 from discolocal.worker.classic.func import chain_reader, nop_map, nop_reduce, sum_reduce
+from discolocal.worker.pipeline import worker as pipeline
+from discolocal.worker.pipeline.worker import Stage
 from tests.behaviour.wordcounts import TEXT, WORDS, found, words
 
 pytestmark = pytest.mark.filterwarnings("ignore::discolocal.error.PortabilityWarning")
@@ -47,6 +49,20 @@ def test_results_of_several_jobs_are_inputs(cluster: LocalCluster, two: tuple[An
     for word, count in records:
         total[word] += count
     assert total == COUNTED
+
+
+def test_records_are_no_inputs(cluster: LocalCluster) -> None:
+    results = cluster.run(Job(map=words), input=TEXT)
+    piped = Job(worker=pipeline.Worker(pipeline=[("split", Stage("only", process=print))]))
+    for job, inputs in (
+        (Job(map=nop_map), results),
+        (Job(map=nop_map), [results]),
+        (Job(reduce=nop_reduce), [["raw://x", results]]),
+        (piped, results),
+        (piped, [(3, results)]),
+    ):
+        with pytest.raises(DiscoError, match=r"is not a list of input locations.*<Results of .*give its urls"):
+            cluster.run(job, input=inputs)
 
 
 @pytest.mark.parametrize("reader", [None, chain_reader])

@@ -23,6 +23,8 @@ from discolocal.report import check
 from discolocal.wire.portability import CLIENT, CODES
 from discolocal.worker import Params
 from discolocal.worker.classic.func import disco_output_stream, sum_reduce, task_output_stream
+from discolocal.worker.pipeline import worker as pipeline
+from discolocal.worker.pipeline.worker import Stage
 from tests.client.meeting import RAW, local_class, one, run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -150,6 +152,25 @@ def test_what_discos_client_can_send_is_not_complained_about(cluster: LocalClust
     for job in jobs[:3]:
         run(cluster, job, {"partitions": None}, strict=True)
     assert check(jobs[3]).ok
+
+
+def with_its_stage(stage: Stage, interface: Any, state: Any, label: int, inp: Any) -> None:
+    for line in inp:
+        interface.output(label).add(line, stage.name)
+
+
+def test_a_stage_that_its_own_function_has(cluster: LocalCluster) -> None:
+    stage = Stage("own")
+    stage.process = functools.partial(with_its_stage, stage)
+    job = Job("Own", worker=pipeline.Worker(pipeline=[("split", stage)]))
+    assert list(cluster.run(job, strict=True, input=[["raw://x"]])) == [("x", "own")]
+    stage.process = functools.partial(closed_over(), stage)
+    assert check(job, cluster, input=[["raw://x"]]).codes == ["function-closure"]
+
+
+def closed_over() -> Callable[..., Any]:
+    number = 5
+    return lambda stage, interface, state, label, inp: interface.output(number)
 
 
 def test_a_class_of_main_and_a_module_it_needs(tmp_path: Path) -> None:

@@ -159,6 +159,12 @@ def test_every_level_is_readable(level, loose):
     assert read(data + data) == items + items
 
 
+@pytest.mark.parametrize("options", [{}, {"loose": True}, {"max_record_size": 9}, {"version": 0}])
+def test_a_call_of_add_with_other_than_two_arguments_names_it(options):
+    with pytest.raises(TypeError, match=r"add\(\) takes 2 positional arguments but 3 were given"):
+        HunkWriter(print, **options).add("key", "value", 1)
+
+
 def test_one_hunk_at_a_time():
     empty = end_hunk()
     assert empty == encode_hunk(b"", 2)

@@ -110,6 +110,14 @@ def test_a_pipeline_is_an_argument_or_an_attribute_or_an_item_in_that_order() ->
     assert found == [[[name, "group_all", False]] for name in ("argument", "attribute", "item")]
 
 
+def test_a_job_with_a_pipeline_and_no_pipeline_worker_is_told_so() -> None:
+    class Forgotten(Job):
+        pipeline = [("split", Stage("only", process=write))]
+
+    with pytest.warns(PortabilityWarning, match=r"no-stages.*Worker = discolocal\.worker\.pipeline\.worker\.Worker"):
+        Forgotten().pack(input=["raw://x"])
+
+
 def test_stages_may_be_concurrent() -> None:
     job = job_of(
         ("split", Stage("a", process=write)),

@@ -11,7 +11,7 @@ from discolocal.worker import client
 from discolocal.worker.classic.implied import implied_names
 from discolocal.worker.classic.names import supplied_names
 from discolocal.worker.classic.submission import check_python
-from discolocal.worker.expanding import NOT_A_LIST, expand_inputs
+from discolocal.worker.expanding import expand_inputs, listed
 from discolocal.worker.pipeline.stage import CHAINS, HOOKS, Stage
 from discolocal.worker.serving import one_line, short_repr
 
@@ -143,9 +143,7 @@ def job_inputs(value: Any, job: Any) -> list[list[Any]]:
     Entries are those of every job, or pairs (label, entry) with an int: what that stands for has the label, all else
     the label 0. Raises DiscoError as `expand_inputs`. Warns of what Disco's own client cannot send.
     """
-    if not client.is_iterable(value):
-        raise DiscoError(f"{NOT_A_LIST}{short_repr(value)}")
-    labelled = [_labelled(entry) for entry in value]
+    labelled = [_labelled(entry) for entry in listed(value)]
     rows: list[list[Any]] = []
     plain: list[str] = []
     for label, entry in labelled:
