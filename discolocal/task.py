@@ -19,6 +19,7 @@ from discolocal.wire import event, names
 
 if TYPE_CHECKING:
     from discolocal.worker.channel import Channel
+    from discolocal.worker.faults import Injector
 
 __all__ = ["Task", "jobdata"]
 
@@ -36,6 +37,12 @@ class Task:
     files of the job), `local` (the cluster's extras, a dict), `home` (the job home; "" when it is the
     working directory) and `encoding` (how input lines are decoded, None for bytes).
     """
+
+    #: The faults that the cluster was asked for and that hit this task, nearly always None.
+    faults: Injector | None = None
+
+    #: Whether nothing of the task is in files: it is one of `discolocal.testing`.
+    in_memory = False
 
     def __init__(
         self,
@@ -112,7 +119,12 @@ class Task:
                 file.seek(data_offset(file.read(HEADER_SIZE)))
                 data = file.read()
             try:
-                self._jobobjs = pickle.loads(data)
+                if self.inline:
+                    from discolocal.worker import apart
+
+                    self._jobobjs = apart.loads(data)
+                else:
+                    self._jobobjs = pickle.loads(data)
             except TypeError as error:
                 if not str(error).startswith(("code", "an integer is required")):
                     raise

@@ -358,6 +358,8 @@ def disk_sort(
     from discolocal.wire import sortfile
 
     task = active.current()
+    if task is not None and task.in_memory:
+        return sortfile.sorted_pairs(input)
     path = task.file(filename) if task is not None else filename
 
     def tell(text: str) -> None:
@@ -373,6 +375,8 @@ def disk_sort(
         _warn_sort(encoder, task)
     tell(f"Downloaded {format_size(size)} OK")
     tell(f"Sorting {filename}...")
+    if task is not None and task.faults is not None:
+        task.faults.at("sort")
     unix_sort(path, sort_buffer_size)
     tell("Finished sorting")
     return sortfile.decode(_chunks(path, size), path)

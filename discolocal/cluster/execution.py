@@ -85,7 +85,8 @@ class TaskRun:
             "jobname": job.jobname,
             "host": order.host,
             "discolocal": {"seed": job.seed, "strict": job.strict, "start": job.start, "run": order.run}
-            | self._for_program(),
+            | self._for_program()
+            | ({"faults": order.faults} if order.faults else {}),
         }
 
     def _for_program(self) -> dict[str, object]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import _signal  # its functions without the enums of `signal`, by which a fork touches fifty pages of memory more
 import contextlib
-import faulthandler
 import fcntl
 import gc
 import importlib
@@ -19,6 +18,7 @@ import os
 import struct
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple, NoReturn
 
@@ -27,11 +27,12 @@ from discolocal.cluster.launch import Launched, keep_only, parent_death_signal
 from discolocal.cluster.orders import TaskOrder
 from discolocal.worker import serve
 from discolocal.worker.channel import PipeChannel
-from discolocal.worker.serving import own_process
+from discolocal.worker.serving import MEASURING, own_process
 
 _LENGTH = struct.Struct("!I")
 _CHUNK = 1 << 16
 _MOST_SPARES = 8
+_REHEARSE_AFTER = 40  # tasks of a worker: so many are as quick without
 _QUICK = 0.2  # seconds in which a spare worker gets a task where tasks follow one another
 
 
@@ -68,12 +69,19 @@ class Fork:
         self._prepared = 0.0
         self._die_with_parent = parent_death_signal()
         self._loaded: set[str] = set()
+        self._started: Counter[str] = Counter()
+        self._to_rehearse: tuple[str, str] | None = None
         self._environ = dict(os.environ)
 
     def prepare(self) -> None:
         """Fork spare workers if there is none: one, twice as many as the last time if these were used up quickly."""
         if self._spares:
             return
+        if self._to_rehearse is not None:
+            from discolocal.cluster.rehearsal import rehearse
+
+            rehearse(*self._to_rehearse)
+            self._to_rehearse = None
         now = time.monotonic()
         quick = now - self._prepared < _QUICK * self._batch
         self._batch = min(2 * self._batch, _MOST_SPARES) if quick else 1
@@ -83,7 +91,10 @@ class Fork:
 
     def start(self, order: TaskOrder, home: str) -> ForkedWorker:
         """Give the task to a spare worker, or to a new one."""
-        self._load(order.job.worker)
+        self._load(order.job.worker, order.job.environ.get(MEASURING))
+        self._started[order.job.worker] += 1
+        if self._started[order.job.worker] == _REHEARSE_AFTER:
+            self._to_rehearse = order.job.worker, os.path.dirname(order.job.data)
         # Nearly always it is the environment that the node has as well: then there is nothing to change.
         environ = None if order.job.environ == self._environ else order.job.environ
         record = marshal.dumps((home, environ, order.job.envs, order.job.sys_path, order.job.roots))
@@ -99,11 +110,17 @@ class Fork:
         worker.send(data)
         return worker
 
-    def _load(self, worker: str) -> None:
-        """Import the library's own program that tasks of a job run, so that further forks have it."""
+    def _load(self, worker: str, measuring: str | None) -> None:
+        """Import the library's own program that tasks of a job run, so that further forks have it; coverage.py too."""
         if worker not in self._loaded:
             self._loaded.add(worker)
             importlib.import_module(worker.removesuffix(".py").replace("/", "."))
+            gc.freeze()
+        if measuring and MEASURING not in self._loaded:
+            from discolocal.worker.measuring import load
+
+            self._loaded.add(MEASURING)
+            load(measuring)
             gc.freeze()
 
     def spares(self) -> list[int]:
@@ -184,7 +201,6 @@ def _child(read_fd: int, write_fd: int, log_fd: int, die_with_parent: Callable[[
         null = os.open(os.devnull, os.O_RDONLY)
         for fd, target in ((null, 0), (log_fd, 1), (log_fd, 2)):
             os.dup2(fd, target)
-        faulthandler.enable(2)
         record = _read_record(read_fd)
         if record is not None:
             code = _work(record, read_fd, write_fd)

@@ -14,6 +14,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 from discolocal.cluster import homes
 from discolocal.cluster.execution import TaskRun
@@ -23,6 +24,9 @@ from discolocal.cluster.scheduler import Placement, Scheduler
 from discolocal.cluster.transitions import Cancel, KillAsked, Launch, TaskAssigned
 from discolocal.cluster.watcher import watcher
 from discolocal.worker.classic import child
+
+on_failure: Callable[[str, Exception], None] | None = None
+"""Called with the name of a job and what a task of it has raised, its frames included: a debugger can look at these."""
 
 _directory = threading.RLock()
 """The working directory and the environment belong to the whole process: one inline task at a time."""
@@ -46,7 +50,8 @@ def execute_task(order: TaskOrder, on_event: Callable[[TaskEvent], None]) -> Tas
         sys.path[:] = order.job.sys_path
         try:
             with _variables(order.job.envs):
-                serve(DirectChannel(lambda data: _feed(run, data)), local=True)
+                failed = None if on_failure is None else partial(on_failure, order.job.jobname)
+                serve(DirectChannel(lambda data: _feed(run, data)), local=True, failed=failed)
         except SystemExit as error:
             run.worker_gone(error.code if isinstance(error.code, int) else int(error.code is not None), b"")
         finally:

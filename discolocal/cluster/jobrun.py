@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from discolocal.cluster.events import EventLog
 from discolocal.cluster.orders import JobOrder, TaskEnd, TaskEvent, TaskOrder, order_inputs
@@ -40,6 +40,9 @@ from discolocal.error import DiscoError, JobError, PortabilityWarning, RemoteTra
 from discolocal.wire import event as texts
 from discolocal.wire.packcheck import JobInfo
 
+if TYPE_CHECKING:
+    from discolocal.cluster.injecting import JobFaults
+
 Work = Launch | Feed | Cancel
 _HEADLINE = 2000  # characters
 
@@ -48,16 +51,24 @@ class JobRun:
     """One submitted job.
 
     Parameters: `order` what its tasks have in common; `info` what its pack says; `state` its state
-    machine; `log` its events. `inline` workers print by themselves, so their messages are not shown
-    again.
+    machine; `log` its events; `faults` what is to go wrong. `inline` workers print by themselves, so their messages
+    are not shown again.
     """
 
-    def __init__(self, order: JobOrder, info: JobInfo, state: JobState, log: EventLog) -> None:
+    def __init__(
+        self,
+        order: JobOrder,
+        info: JobInfo,
+        state: JobState,
+        log: EventLog,
+        faults: JobFaults | None = None,
+    ) -> None:
         self.name = order.jobname
         self.order = order
         self.info = info
         self.state = state
         self.log = log
+        self.faults = faults
         self.timestamp = time.time()
         self.results: list[Any] = []
         self.error: JobError | None = None
@@ -152,6 +163,8 @@ class JobRun:
     def ended_attempt(self, end: TaskEnd) -> list[Work]:
         """Feed the end of an attempt."""
         _, task, run = end.key
+        if self.faults is not None:
+            end = self.faults.ended(end)
         self._causes[task] = end.cause
         self._seconds[task] = end.seconds
         self.stopped(task, run)
@@ -174,6 +187,8 @@ class JobRun:
             return []
         self.log.add(host, texts.task_event(event.type, task.stage, taskid, event.text))
         if event.type != "MSG":
+            return []
+        if self.faults is not None and self.faults.heard(event.text):
             return []
         found = texts.parse_portability(event.text)
         if found is not None:
@@ -265,6 +280,7 @@ class JobRun:
             order_inputs(task.group.inputs),
             f"{self.name}:{task.id}:{task.serial}" if self.state.saves and is_last else "",
             task.complete,
+            self.faults.rows(task, launch.run) if self.faults is not None else (),
         )
 
     def _job_error(self, fail: Fail) -> JobError:
@@ -284,8 +300,9 @@ class JobRun:
         return (
             f"task {task.name} of stage {task.stage} failed{times} on {fail.host}: {headline}\n"
             f"  inputs: {shown or 'none'}\n"
-            f"  files: {self.order.data} (kept with LocalCluster(keep=True))\n"
+            f"  files: {self.order.data} (temporary ones stay with LocalCluster(keep=True))\n"
             f"  seed: {self.order.seed} (LocalCluster(seed={self.order.seed}) repeats order of inputs and placement)"
+            + ("" if self.faults is None else self.faults.told())
         )
 
 

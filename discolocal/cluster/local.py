@@ -36,6 +36,7 @@ from discolocal.wire.jobpack import JobPack
 from discolocal.worker.client import gathering, warn
 
 if TYPE_CHECKING:
+    from discolocal.cluster.faults import Faults
     from discolocal.cluster.tags import TagStore
     from discolocal.ddfs import DDFS
 
@@ -66,6 +67,7 @@ class LocalCluster(Questions, Nodes):
       message and within one, 10 s after bytes that are no message). A task that computes is never timed out.
     - `python`: the interpreter that executed workers find as `python3` and `python`, a name or path. None: this one as
       a bare virtual environment, with the standard library and the job home alone.
+    - `faults`: a `discolocal.testing.Faults`, the schedule of what goes wrong on this cluster. None: nothing does.
 
     A context manager; a cluster that is no longer referenced or not closed at exit closes itself.
     Raises ValueError for parameters out of range.
@@ -84,6 +86,7 @@ class LocalCluster(Questions, Nodes):
         progress: bool | None = None,
         timeouts: float = 0.25,
         python: str | os.PathLike[str] | None = None,
+        faults: Faults | None = None,
     ) -> None:
         if start not in STARTS:
             raise ValueError(f"start={start!r}: must be one of {', '.join(STARTS)}")
@@ -98,6 +101,8 @@ class LocalCluster(Questions, Nodes):
         _check_types(root, seed, strict, keep, progress)
         if isinstance(timeouts, bool) or not isinstance(timeouts, (int, float)) or not 0 < timeouts < 1e6:
             raise ValueError(f"timeouts={timeouts!r}: must be a number above 0")
+        if faults is not None:
+            _check_faults(faults, max_failures)
         self.nodes = [f"{_NODE}{number}" for number in range(1, count + 1)]
         self._slots = dict.fromkeys(self.nodes, workers_per_node)
         self._blacklist: set[str] = set()
@@ -111,8 +116,18 @@ class LocalCluster(Questions, Nodes):
         self.root = _temporary_name() if root is None else os.path.abspath(root)
         self.timeouts = timeouts
         self.python = None if python is None else nodepython.find(os.fspath(python))
+        self.faults = faults
         self._site = Site(
-            self.root, tuple(self.nodes), start, self.seed, max_failures, strict, float(timeouts), self.python
+            self.root,
+            tuple(self.nodes),
+            start,
+            self.seed,
+            max_failures,
+            strict,
+            float(timeouts),
+            self.python,
+            faults,
+            self.replay,
         )
         self._tags: TagStore | None = None
         self._jobs: dict[str, JobRun] = {}
@@ -159,6 +174,16 @@ class LocalCluster(Questions, Nodes):
         return self._holding.closed
 
     @property
+    def replay(self) -> str:
+        """The call that makes a cluster of this shape, with the same seed and the same schedule of faults."""
+        options = f"nodes={len(self.nodes)}, workers_per_node={self.workers_per_node}, start={self.start!r}"
+        return (
+            f"LocalCluster({options}, seed={self.seed}, max_failures={self.max_failures}"
+            + (f", faults={self.faults!r}" if self.faults is not None else "")
+            + ")"
+        )
+
+    @property
     def kept(self) -> bool:
         """Whether the files stay when the cluster is closed."""
         return not self._holding.temporary
@@ -198,6 +223,7 @@ class LocalCluster(Questions, Nodes):
         it. Raises TypeError and DiscoError as `submit`, and JobError when the job fails, whose
         `__cause__` has the traceback of the task. Ctrl-C ends the job and its files.
         """
+        __tracebackhide__ = True  # pytest and its debugger show the line of the caller
         handle = self.submit(job, strict, **jobargs)
         try:
             return Results(handle, self._wait(handle.name, None), self._run_of(handle.name))
@@ -276,6 +302,7 @@ class LocalCluster(Questions, Nodes):
         """
         if poll_interval < 0:
             raise ValueError(f"poll_interval={poll_interval!r}: must not be negative")
+        __tracebackhide__ = True
         jobname = getattr(jobname, "name", jobname)
         began = time.monotonic()
         end = None if timeout is None else began + timeout
@@ -309,6 +336,7 @@ class LocalCluster(Questions, Nodes):
                 return
 
     def _wait(self, jobname: str, timeout: float | None) -> ResultUrls:
+        __tracebackhide__ = True
         run = self._run_of(jobname)
         if timeout is None and progress.wanted(self.progress):
             progress.watch(run)
@@ -374,6 +402,15 @@ def _pack_bytes(job: object, jobargs: dict[str, Any]) -> bytes:
             return read_pack(file)
     except OSError as error:
         raise DiscoError(f"The job pack {os.fspath(job)!r} cannot be read: {error.strerror}") from error
+
+
+def _check_faults(faults: object, max_failures: int) -> None:
+    """Raise ValueError for what is no schedule of faults, or one that jobs could not survive."""
+    from discolocal.cluster.faults import Faults
+
+    if not isinstance(faults, Faults):
+        raise ValueError(f"faults={faults!r}: must be a discolocal.testing.Faults")
+    faults.check(max_failures)
 
 
 def _check_types(root: object, seed: object, strict: object, keep: object, progress: object) -> None:

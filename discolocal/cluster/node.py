@@ -16,6 +16,7 @@ behind in the node from one task to the next.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import fcntl
 import gc
 import importlib
@@ -39,6 +40,7 @@ from discolocal.cluster.link import Link, LinkClosed
 from discolocal.cluster.orders import READY, Key, MoreInputs, TaskEnd, TaskEvent, TaskOrder, WorkerStarted
 from discolocal.wire import event as texts
 
+_CHUNK = 1 << 16  # bytes read at once: more would be mapped and unmapped for every read
 _LOG_TAIL = 1 << 20  # bytes of stray output that are passed on
 _REST = 1.0  # seconds after the last start of a task at which spare workers that nobody has needed are ended
 # What every task needs: imported once by the node, so that its forks have it.
@@ -267,7 +269,7 @@ class Node:
 
     def _read(self, running: _Running) -> None:
         try:
-            data = os.read(running.worker.read_fd, 1 << 18)
+            data = os.read(running.worker.read_fd, _CHUNK)
         except BlockingIOError:
             return
         if data:
@@ -323,7 +325,7 @@ class Node:
 
     def _drain(self, running: _Running) -> None:
         with contextlib.suppress(BlockingIOError, OSError):
-            while data := os.read(running.worker.read_fd, 1 << 18):
+            while data := os.read(running.worker.read_fd, _CHUNK):
                 running.run.feed(data)
 
     def _gone(self, running: _Running, status: int) -> None:
@@ -418,6 +420,7 @@ def main(fd: int, sentinel: int) -> None:
     # Low numbers, whatever the caller had open: a worker closes all descriptors of its node up to a limit.
     fd, _ = _low(fd), _low(sentinel)
     _warm_up()
+    faulthandler.enable(2)  # in its forks as well, where this is the file of what they print
     hash_seed = os.environ.pop("PYTHONHASHSEED", None)  # the node's own affair, and its programs'
     link = Link(socket.socket(fileno=fd))
     gc.collect()

@@ -51,7 +51,8 @@ class TaskOrder(NamedTuple):
     """Run attempt `run` of a task on `host`. `inputs` are (label, replica urls) in order.
 
     `saved_as` is how the names of the blobs begin that the outputs become, "" when they stay files of the job;
-    `complete=False` when more inputs will follow, as `MoreInputs`.
+    `complete=False` when more inputs will follow, as `MoreInputs`; `faults` are rows (line, deed, point, nth) for
+    `worker.faults`.
     """
 
     job: JobOrder
@@ -64,6 +65,7 @@ class TaskOrder(NamedTuple):
     inputs: Inputs
     saved_as: str = ""
     complete: bool = True
+    faults: tuple[tuple[str, str, str, int], ...] = ()
 
     @property
     def key(self) -> Key:

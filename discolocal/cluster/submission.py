@@ -6,7 +6,7 @@ import os
 import random
 import threading
 import time
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from discolocal import schemes
 from discolocal.cluster import homes, nodepython, store
@@ -22,6 +22,9 @@ from discolocal.wire.jobpack import JobPack
 from discolocal.wire.packcheck import InvalidPack, JobInfo, JobInput, check
 from discolocal.worker.client import warn
 
+if TYPE_CHECKING:
+    from discolocal.cluster.faults import Faults
+
 _name_lock = threading.Lock()
 
 
@@ -36,7 +39,10 @@ _last_name = ""
 
 
 class Site(NamedTuple):
-    """The cluster a job runs on: its root directory, node names and the parameters of `LocalCluster`."""
+    """The cluster a job runs on: its root directory, node names and the parameters of `LocalCluster`.
+
+    `replay` is a call that makes another one like it.
+    """
 
     root: str
     nodes: tuple[str, ...]
@@ -46,6 +52,8 @@ class Site(NamedTuple):
     strict: bool
     timeouts: float
     python: str | None
+    faults: Faults | None
+    replay: str
 
 
 class Plan(NamedTuple):
@@ -95,7 +103,12 @@ def job_run(plan: Plan, site: Site) -> JobRun:
         nodes=site.nodes,
     )
     state = JobState(name, info.pipeline, inputs, site.nodes, site.max_failures, time.time(), info.save_results)
-    return JobRun(order, info, state, EventLog(os.path.join(os.path.dirname(jobfile), "events")))
+    log = EventLog(os.path.join(os.path.dirname(jobfile), "events"))
+    if site.faults is None:
+        return JobRun(order, info, state, log)
+    from discolocal.cluster.injecting import JobFaults
+
+    return JobRun(order, info, state, log, JobFaults(site.faults, site.replay, order, state, log))
 
 
 def vet(pack: bytes) -> tuple[JobInfo, homes.Home]:

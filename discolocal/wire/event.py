@@ -173,3 +173,16 @@ def parse_portability(text: str) -> tuple[str, str] | None:
     """Return (code, text) when an MSG reports a PortabilityWarning, else None."""
     match = _PORTABILITY.fullmatch(text)
     return (match.group(1), match.group(2)) if match else None
+
+
+_FAULT = "Injected fault: "
+
+
+def fault(line: str) -> str:
+    """Return the MSG text that tells of a fault which the cluster was asked for, not the job's own."""
+    return _FAULT + line
+
+
+def parse_fault(text: str) -> str | None:
+    """Return the line that names the fault when an MSG tells of one, else None."""
+    return text.removeprefix(_FAULT) if text.startswith(_FAULT) else None

@@ -214,6 +214,16 @@ def decode(chunks: Iterable[bytes], name: object = "sort file") -> Iterator[tupl
             yield key, value
 
 
+def sorted_pairs(records: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
+    """Sort pairs in memory, into the order that `sort -z -t FF -k 1,1` gives. Raises ValueError for other keys."""
+    blocks: list[bytes] = []
+    Encoder().encode_all(records, blocks.append)
+    lines = b"".join(blocks).split(b"\x00")
+    lines.pop()
+    lines.sort(key=lambda line: (line.partition(b"\xff")[0], line))
+    return decode([b"\x00".join((*lines, b""))])
+
+
 def _whole_lines(chunks: Iterable[bytes], name: object) -> Iterator[bytes]:
     """Yield the same bytes cut at ends of lines."""
     rest: list[bytes] = []  # a list, so that a line of many chunks is joined once

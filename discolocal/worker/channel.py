@@ -70,6 +70,11 @@ class Channel:
         with self._lock:
             self._deliver(_frame(name, payload))
 
+    def cut(self, data: bytes) -> None:
+        """Send the beginning of a message, as one does that dies."""
+        with self._lock:
+            self._deliver(data)
+
     def _exchange(self, frame: bytes) -> tuple[str, bytes]:
         raise NotImplementedError
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from discolocal import active
 from discolocal.error import DataError
 from discolocal.schemes import open_url
 
@@ -151,8 +152,13 @@ class _Replicas:
             self.url = url
             self._waiting = False
             try:
+                faults = task.faults if (task := active.current()) is not None else None
+                if faults is not None:
+                    faults.at("first-read")
                 self.file = self.open(url)
                 records: Iterator[Any] = iter(self.file)
+                if faults is not None:
+                    records = faults.records(records, url)
                 for _ in range(delivered):
                     if next(records, self) is self:
                         raise DataError(f"This replica ends before record {delivered}", url)

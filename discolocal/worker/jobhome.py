@@ -125,7 +125,7 @@ def job_home(worker: Worker, job: Any, jobargs: dict[str, Any]) -> JobHome:
     for name in sorted(needs.sent):
         place, source = needs.sent[name]
         home.writestr(f"lib/{_path(name, place)}", source.data)
-    _add_files(home, worker.getitem("required_files", job, jobargs))
+    add_required_files(home, worker.getitem("required_files", job, jobargs))
     if needs.missing:
         # In one warning: a run shows no more than one of a code.
         warn("missing-module", "\n".join(map(_warning, needs.missing.values())))
@@ -191,7 +191,8 @@ def _refuse_binaries(name: str, path: str) -> None:
                 )
 
 
-def _add_files(home: DiscoZipFile, required: Any) -> None:
+def add_required_files(home: DiscoZipFile, required: Any) -> None:
+    """Add what the parameter `required_files` names. Raises DiscoError for what it cannot hold."""
     if isinstance(required, dict):
         for name, content in required.items():
             if not isinstance(name, str):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from discolocal import active
 from discolocal.error import DataError
 from discolocal.fileutils import AtomicFile
 from discolocal.wire.hunk import HunkWriter
@@ -23,6 +24,9 @@ class DiscoOutput(HunkWriter):
 
     def __init__(self, url: str) -> None:
         self.stream = AtomicFile(url)
+        task = active.current()
+        if task is not None and task.faults is not None:
+            task.faults.writing(self.stream)
         super().__init__(self.stream.write)
 
     def close(self) -> None:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 MAX_TEXT = 1 << 20  # characters of a failure's text
 _GC_THRESHOLD = 50_000
+MEASURING = "DISCOLOCAL_COVERAGE"
+"""The environment variable that asks for the lines that run to be counted; see `discolocal.worker.measuring`."""
 
 
 def own_process() -> None:
@@ -39,13 +41,15 @@ def serve(
     local: bool = False,
     begin: Callable[[Task], None] | None = None,
     finish: Callable[[Task], None] | None = None,
+    failed: Callable[[Exception], None] | None = None,
 ) -> str:
     """Run one task over a channel.
 
     Parameters: `channel` the connection to the node; `local` the task shares the process with its caller (inline), so
     nothing of the process may be changed for good; `begin` is called before any code of the user runs, `finish` when
-    the last of it has run and the task can still send messages. Returns how the task ended: "done", "error" (may be
-    tried again), "fatal" (the job fails) or "lost" (the other end has given up). SystemExit and KeyboardInterrupt pass.
+    the last of it has run and the task can still send messages, `failed` with the exception that ends it.
+    Returns how the task ended: "done", "error" (may be tried again), "fatal" (the job fails) or "lost" (the other end
+    has given up). SystemExit and KeyboardInterrupt pass.
     """
     task: Task | None = None
     try:
@@ -56,9 +60,20 @@ def serve(
             task.make_inline()
         else:
             task.home = os.getcwd()  # wherever code of the user goes, files of the task are found
+        if "faults" in task.local:
+            from discolocal.worker.faults import Injector
+
+            task.faults = Injector(task, task.local["faults"])
         if begin is not None:
             begin(task)
-        _run(task)
+        measuring = None if local else os.environ.get(MEASURING)  # inline it counts as the caller does
+        if measuring:
+            _run_measured(task, measuring)
+        else:
+            _run(task)
+        if task.faults is not None:
+            task.faults.at("after-output")
+            task.faults.at("done")
         if finish is not None:
             finish(task)
         channel.send("DONE", "")
@@ -66,10 +81,12 @@ def serve(
     except ChannelClosed:
         return "lost"
     except Exception as error:
+        if failed is not None:
+            failed(error)
         # DataError, errors of the system and lack of memory may be gone the next time (reference 2.10).
         kind = "ERROR" if isinstance(error, (DataError, OSError, MemoryError)) else "FATAL"
         try:
-            if task is not None and isinstance(error, OSError):
+            if task is not None and isinstance(error, OSError) and not (task.faults and task.faults.raised is error):
                 task.notice(
                     "os-error",
                     f"{type(error).__name__} ends an attempt of the task: a cluster tries up to a hundred times, with"
@@ -82,8 +99,16 @@ def serve(
             return "lost"
         finally:
             if task is not None:
-                task.failure = None  # it holds the frames that hold the task: a cycle that would keep files open
+                task.failure = task.faults = None  # they hold the frames that hold the task: files would stay open
         return kind.lower()
+
+
+def _run_measured(task: Task, asked: str) -> None:
+    """Run the task while its lines are counted as the environment asks for."""
+    from discolocal.worker.measuring import measured
+
+    with measured(asked):
+        _run(task)
 
 
 def _run(task: Task) -> None:
@@ -94,7 +119,11 @@ def _run(task: Task) -> None:
     try:
         with activated(task), libraries_found(lib), watched_input(task), redirected(task) as prints:
             try:
+                if task.faults is not None:
+                    task.faults.at("import")
                 job, jobargs = task.jobobjs
+                if task.faults is not None:
+                    task.faults.at("init")
                 job.worker.start(task, job, **jobargs)
             except ChannelClosed:
                 raise

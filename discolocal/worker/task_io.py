@@ -231,7 +231,10 @@ class StreamCombiner:
 def task_input_stream(stream: Any, size: int | None, url: str, params: Any) -> Source:
     """Open the url by its scheme (reference 8.8)."""
     task = active.current()
-    return open_url(url, task, params, task.encoding if task is not None else "utf-8")
+    source = open_url(url, task, params, task.encoding if task is not None else "utf-8")
+    if task is None or task.faults is None:
+        return source
+    return task.faults.stream(source[0]), *source[1:]
 
 
 def string_input_stream(string: str | bytes, size: int | None, url: str, params: Any) -> Source:
@@ -372,7 +375,12 @@ class DiscoOutputStream(hunk.HunkWriter):
 def task_output_stream(stream: Any, size: int | None, url: str, params: Any) -> AtomicFile:
     """The file at `url`, a path relative to the job home; it appears when it is closed (reference 8.7)."""
     task = active.current()
-    return AtomicFile(task.file(url) if task is not None else url)
+    if task is None:
+        return AtomicFile(url)
+    file = AtomicFile(task.file(url))
+    if task.faults is not None:
+        task.faults.writing(file)
+    return file
 
 
 def disco_output_stream(stream: Any, size: int | None, url: str, params: Any, **kwargs: Any) -> DiscoOutputStream:

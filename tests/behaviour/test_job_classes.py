@@ -246,3 +246,24 @@ def test_a_job_that_imports_itself_from_its_own_file(program: Program, start: st
     path = program.write("greeter.py", SCRIPT)
     assert program.run(path, start) == "hello you greeter\n"
     assert program.gone_within(10) == []
+
+
+class Patched(Job):
+    """Its map uses a global."""
+
+    @staticmethod
+    def map(entry, params):
+        yield GREETING, entry
+
+
+GREETING = "hello"
+
+
+def test_a_class_of_jobs_stays_as_it_is(cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = dict(vars(Patched))
+    monkeypatch.setitem(globals(), "GREETING", "good evening")
+    assert list(cluster.run(Patched, input=["raw://a"])) == [("good evening", "a")]
+    monkeypatch.undo()
+    assert list(cluster.run(Patched, input=["raw://a"])) == [("hello", "a")]
+    assert dict(vars(Patched)) == before
+    assert list(Patched.map("b", None)) == [("hello", "b")]

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from discolocal.cluster.faults import Faults
 from discolocal.cluster.grouping import DataOutput, DirOutput, Output
 from discolocal.cluster.state import InvalidTransition, JobState
 from discolocal.cluster.transitions import (
@@ -451,3 +452,66 @@ def test_texts_of_events_have_the_form_of_a_master(seed: int) -> None:
     ]
     for text in seen:
         assert any(re.fullmatch(form, text) for form in forms), text
+
+
+class Faulty(Driver):
+    """Attempts end as a schedule of faults says, in any order; a node is lost at most once. Counts what has failed."""
+
+    def __init__(self, seed: int, pipeline: list[tuple[str, str, bool]], inputs: int) -> None:
+        super().__init__(random.Random(seed), pipeline, [raw(n) for n in range(inputs)], 3)
+        self.faults = Faults(seed)
+        self.failed = 0
+        self.lost = False
+
+    def end_attempt(self, calm: bool) -> None:
+        if not self.lost and self.rng.random() < 0.05:
+            self.lost = True
+            self.failed += len(self.running)
+            self.lose_node()
+            self.failed -= len(self.running)
+            return
+        able = [key for key in self.running if self.state.tasks[key[0]].complete]
+        assert able or self.queued
+        if not able:
+            return
+        key = self.rng.choice(able)
+        task = self.state.tasks[key[0]]
+        number = self.state.stages[task.level].tasks.index(task)
+        planned = self.faults.schedule(task.stage, number, key[1], self.state.grouping(task), self.limit)
+        host = self.running.pop(key)
+        if any(fault.deed != "slow" for fault in planned):
+            self.failed += 1
+            self.feed(TaskFailed(*key, str(planned[-1])))
+        else:
+            assert key[0] not in self.committed, "one attempt of a task counts"
+            self.committed[key[0]] = self.outputs(host)
+            self.feed(TaskDone(*key, self.committed[key[0]]))
+
+
+FEEDING = [("cut", "split", False), ("join", "group_label", True), ("all", "group_all", False)]
+
+
+@pytest.mark.parametrize("first", range(0, 10_000, 2_500))
+def test_every_schedule_of_faults_is_survived(first: int) -> None:
+    failed = 0
+    for seed in range(first, first + 2_500):
+        driver = Faulty(seed, (V1, FEEDING)[seed % 2], 1 + seed % 3)
+        driver.play(calm=True)
+        assert isinstance(driver.ends[0], Finish), f"seed {seed}"
+        assert sum(driver.attempts.values()) == len(driver.committed) + driver.failed, f"seed {seed}"
+        failed += driver.failed
+    assert failed > 2_500
+
+
+def test_a_task_goes_first_where_its_data_is_and_its_retry_anywhere() -> None:
+    state = state_of(inputs=3, pipeline=[("map", "split", False), ("next", "group_label", False)])
+    state.handle(Begin(), 0.0)
+    out: list[Instruction] = []
+    for task, host in enumerate(("elsewhere", NODES[1], NODES[0])):
+        state.handle(TaskAssigned(task, 0, NODES[0]), 0.0)
+        out = state.handle(TaskDone(task, 0, (index(task, host, 5),)), 0.0)
+    (launch,) = (item for item in out if isinstance(item, Launch))
+    assert (launch.host, launch.near) == (None, NODES[1]), "the first place that is a node (4.3)"
+    state.handle(TaskAssigned(3, 0, NODES[1]), 0.0)
+    (again,) = (item for item in state.handle(TaskFailed(3, 0, "no luck"), 0.0) if isinstance(item, Launch))
+    assert (again.host, again.near) == (None, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections import Counter
+from fractions import Fraction
 from hashlib import md5
 from pathlib import Path
 from typing import Any
@@ -280,6 +281,12 @@ def test_range_partition(tmp_path: Path) -> None:
     job = Job(map=lambda e, p: [(k, 0) for k in (-5, 0, 4.9, 5, 10, 99)], partition=make_range_partition(0, 10))
     result = Node(tmp_path / "data", job, partitions=2).map("raw://x")
     assert result.by_label() == {0: [(-5, 0), (0, 0), (4.9, 0)], 1: [(5, 0), (10, 0), (99, 0)]}
+
+
+@pytest.mark.parametrize("key", [-2.220446049250313e-16, 0.1, 29.999999999999996, 9.999999999999998])
+def test_range_partition_rounds_equal_numbers_alike(key: float) -> None:
+    partition = make_range_partition(-10, 30)
+    assert {partition(Fraction(key), count) - partition(key, count) for count in range(1, 50)} == {0}
 
 
 @pytest.mark.parametrize(

@@ -224,7 +224,8 @@ class RangePartition:
 
     def __call__(self, key: Any, nr_partitions: int, params: Any = None) -> int:
         """The part that `key` lies in; keys outside of the range belong to the first or last one."""
-        part = int((key - self.min_val) / (self.max_val - self.min_val) * nr_partitions)
+        # As a float, so that equal numbers of any type are rounded alike.
+        part = int(float(key - self.min_val) / (self.max_val - self.min_val) * nr_partitions)
         return min(max(part, 0), nr_partitions - 1)
 
 

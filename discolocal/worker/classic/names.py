@@ -65,7 +65,7 @@ def this_partition() -> int:
         return task.group_label
     if marked(task.jobobjs[0]):
         return task.taskid
-    if _inputs(task.jobfile) > 1:
+    if not task.in_memory and _inputs(task.jobfile) > 1:
         task.warn(
             "map-partition",
             f"this_partition() is {task.group_label} in every map task of a job, of which this one has several: to tell"

@@ -57,6 +57,8 @@ class _Joined:
 
         Parameters: `size` what its index says, -1 if nothing; `last` it is the last one, `alone` the only one.
         """
+        if self.task.faults is not None:
+            self.task.faults.write()
         path = find_local(url, self.task) if url.startswith("disco://") else None
         if path is None:
             self._copy_stream(url, size)

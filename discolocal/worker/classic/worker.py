@@ -162,7 +162,10 @@ class Worker(BaseWorker):
 
         def run(entries: Any, function: Any, blame: Blame) -> None:
             router = mapping.Router(open_label, self["partition"], self["partitions"], params, blame)
-            mapping.run_map(entries, function, self["combiner"], router)
+            combiner = self["combiner"]
+            if combiner is not None and task.faults is not None:
+                combiner = task.faults.combining(combiner)
+            mapping.run_map(entries, function, combiner, router)
 
         if isinstance(self["map"], dict):
             from discolocal.worker.classic import exchange

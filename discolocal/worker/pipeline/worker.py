@@ -81,9 +81,10 @@ class Worker(BaseWorker):
             raise NotImplementedError(f"The pipeline of {type(job).__qualname__} has no stage {task.stage!r}")
         given = (stages[place], self["params"])  # functions of other stages do not run here
         inject(given, {**implied_modules(given), **required_modules(self["required_modules"])})
-        self._run_stage(task, stages[place], place == 0, place == len(stages) - 1)
+        self.run_stage(task, stages[place], place == 0, place == len(stages) - 1)
 
-    def _run_stage(self, task: Task, stage: Stage, first: bool, last: bool) -> None:
+    def run_stage(self, task: Task, stage: Stage, first: bool, last: bool) -> None:
+        """Run a stage, which may be the first or last one of the pipeline."""
         params = self["params"]
         read = tuple(stage.input_chain) or (default_stream if first else chain_stream)
         write = tuple(stage.output_chain) or _default_output(last, bool(task.local))
