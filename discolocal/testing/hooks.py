@@ -1,0 +1,76 @@
+"""Types of this package for Hypothesis: what `from_type` and ``builds`` make of parameters annotated with them.
+
+Hypothesis calls `register` when it is imported, wherever this package is installed. Nothing of it is imported for that:
+each type is registered when its own module is.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
+
+#: The module of a type, and its name with that of the function of `strategies` for it.
+_TYPES = {
+    "discolocal.worker.params": ("Params", "params"),
+    "discolocal.cluster.faults": ("Faults", "chaos_schedules"),
+}
+
+
+class _Watcher:
+    """Is asked for every module that is imported, and sees those in `waiting` loaded by whoever finds them."""
+
+    def __init__(self, waiting: set[str]) -> None:
+        self.waiting = waiting
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        if name not in self.waiting:
+            return None
+        for finder in sys.meta_path:
+            find = getattr(finder, "find_spec", None)
+            spec: ModuleSpec | None = None if finder is self or find is None else find(name, path, target)
+            if spec is not None and spec.loader is not None:
+                self._see_loaded(name, spec.loader)
+                return spec
+        return None
+
+    def _see_loaded(self, name: str, loader: Any) -> None:
+        load = loader.exec_module
+
+        def exec_module(module: ModuleType) -> None:
+            load(module)
+            _register(module)
+            self.waiting.discard(name)
+            if not self.waiting and self in sys.meta_path:
+                sys.meta_path.remove(self)
+
+        loader.exec_module = exec_module
+
+
+def register() -> None:
+    """Register the types, those whose modules are not there yet as soon as they are."""
+    waiting = set()
+    for name in _TYPES:
+        module = sys.modules.get(name)
+        if module is None:
+            waiting.add(name)
+        else:
+            _register(module)
+    if waiting:
+        sys.meta_path.insert(0, _Watcher(waiting))
+
+
+def _register(module: ModuleType) -> None:
+    from hypothesis.strategies import register_type_strategy
+
+    type_name, strategy = _TYPES[module.__name__]
+
+    def resolve(thing: type) -> Any:
+        from discolocal.testing import strategies
+
+        return getattr(strategies, strategy)()
+
+    register_type_strategy(getattr(module, type_name), resolve)
