@@ -5,6 +5,7 @@ from __future__ import annotations
 PROCESSES = 2
 PARTITIONS = 2
 CHAIN = 10  # stages
+TIMES = 100  # jobs in memory
 SPLIT_KEY = b"U"  # the middle of the alphabet of keys (benchmarks.gen.KEY_ALPHABET)
 
 
@@ -16,6 +17,15 @@ def key_range(key: bytes, partitions: int = PARTITIONS, params: object = None) -
 def warm_inputs(paths: list[str]) -> list[list[str]]:
     """The inputs of each warm job: the paths in pairs."""
     return [paths[at : at + 2] for at in range(0, len(paths), 2)]
+
+
+def small_inputs(paths: list[str]) -> list[list[str]]:
+    """The lines of files, dealt to two inputs."""
+    lines = []
+    for path in paths:
+        with open(path, encoding="utf-8") as file:
+            lines += file.readlines()
+    return [lines[::2], lines[1::2]]
 
 
 def option(name: str, arguments: list[str]) -> bool:

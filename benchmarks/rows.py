@@ -15,7 +15,7 @@ QUICK_MEMORY_SIZES = (1, 2, 4, 8)
 MEMORY_LIMIT = 150.0
 FLAT = 1.15  # peak at the largest size by the peak at the one before
 LINEAR = 1.2  # the same for seconds per MB
-PEERS = ("pool", "gnu sort", "gzip", "cp", "cat", "loky", "dask", "mrjob")  # the columns
+PEERS = ("pool", "gnu sort", "gzip", "cp", "cat", "loop", "loky", "dask", "mrjob")  # the columns
 NEEDS = {
     "gnu sort": "sort",
     "gzip": "gzip",
@@ -144,6 +144,18 @@ def external() -> list[Row]:
     return [Row("external", "external map, {}", scripts("external", "cat"), Want("text", 10), Want("text", 1), goal)]
 
 
+def drivers() -> list[Row]:
+    """A hundred small jobs in memory."""
+    small = Want("small", 1)
+    return [Row("drivers", "100 × run_job", scripts("drivers", "loop"), small, small, Goal(0.1, "loop", sized=False))]
+
+
+def partitioner() -> list[Row]:
+    """The law of partition functions on the slowest of those of the library."""
+    small = Want("small", 1)
+    return [Row("partitioner", "check_partitioner", scripts("partitioner"), small, small, Goal(2.0, sized=False))]
+
+
 WORKLOADS: dict[str, Callable[[], list[Row]]] = {
     "cold": cold,
     "warm": warm,
@@ -157,6 +169,8 @@ WORKLOADS: dict[str, Callable[[], list[Row]]] = {
     "push": push,
     "chunk": chunk,
     "external": external,
+    "drivers": drivers,
+    "partitioner": partitioner,
 }
 MEMORY = "memory"
 NAMES = (*WORKLOADS, MEMORY)
