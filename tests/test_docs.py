@@ -119,6 +119,6 @@ def test_a_block_runs(block: Block, workplace: Path) -> None:
         assert output == block.prints
     assert ("PortabilityWarning" in messages) is block.warns, messages
     if "open(" not in block.text:
-        after = {path.name for path in workplace.iterdir()} - {"__pycache__"}
+        after = {path.name for path in workplace.iterdir()} - {"__pycache__", ".hypothesis"}
         after -= {"here"} if "--root here" in block.text else set()
         assert after == before, "files in the working directory have changed"
