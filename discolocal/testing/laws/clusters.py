@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import tempfile
 import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -82,23 +81,23 @@ def check_clusters(law: Law, starts: tuple[str, ...], seed: int | None) -> int:
     chance = random.Random(seed)
     expected: list[Any] | None = None if law.external else law.expected
     runs = [run for run in RUNS if run.start in starts]
-    with tempfile.TemporaryDirectory(prefix="discolocal-") as directory:
-        for number, run in enumerate(runs):
-            seed_of_run = chance.getrandbits(16)
-            faults = None if run.faults is None else Faults(seed_of_run, **run.faults)
-            found = _run(law, run, expected, faults, seed_of_run, os.path.join(directory, str(number)))
-            expected = found if expected is None else expected
+    for run in runs:
+        seed_of_run = chance.getrandbits(16)
+        faults = None if run.faults is None else Faults(seed_of_run, **run.faults)
+        found = _run(law, run, expected, faults, seed_of_run)
+        expected = found if expected is None else expected
     return len(runs)
 
 
-def _run(law: Law, run: Run, expected: list[Any] | None, faults: Faults | None, seed: int, directory: str) -> list[Any]:
+def _run(law: Law, run: Run, expected: list[Any] | None, faults: Faults | None, seed: int) -> list[Any]:
     from discolocal.cluster.local import LocalCluster
 
     parts = law.parts
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what they tell is another law
         with LocalCluster(nodes=run.nodes, start=run.start, seed=seed, faults=faults, progress=False) as cluster:
-            given = feed(directory, parts.job, law.inputs, parts.jobargs)
+            # With the files of the cluster, so that they go with these, whatever happens to this process.
+            given = feed(os.path.join(cluster.root, "given"), parts.job, law.inputs, parts.jobargs)
             found: list[Any] | None = None
             wrong: Difference | JobError | None
             try:
