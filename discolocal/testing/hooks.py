@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from importlib.machinery import ModuleSpec
 
 #: The module of a type, and its name with that of the function of `strategies` for it.
@@ -20,6 +21,30 @@ _TYPES = {
 }
 
 
+class _Loader:
+    """The loader of one module, after which its type is registered.
+
+    It stands before the one that was found, which may load other modules as well and is left as it is.
+    """
+
+    def __init__(self, loader: Any, loaded: Callable[[ModuleType], None]) -> None:
+        self._loader = loader
+        self._loaded = loaded
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        """As the other loader does it."""
+        made: ModuleType | None = self._loader.create_module(spec)
+        return made
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run the module by the other loader and register its type."""
+        self._loader.exec_module(module)
+        self._loaded(module)
+
+
 class _Watcher:
     """Is asked for every module that is imported, and sees those in `waiting` loaded by whoever finds them."""
 
@@ -27,27 +52,22 @@ class _Watcher:
         self.waiting = waiting
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        """The spec of a module that is waited for, as the other finders have it; None for all others."""
         if name not in self.waiting:
             return None
         for finder in sys.meta_path:
             find = getattr(finder, "find_spec", None)
             spec: ModuleSpec | None = None if finder is self or find is None else find(name, path, target)
             if spec is not None and spec.loader is not None:
-                self._see_loaded(name, spec.loader)
+                spec.loader = _Loader(spec.loader, self._loaded)  # type: ignore[assignment]
                 return spec
         return None
 
-    def _see_loaded(self, name: str, loader: Any) -> None:
-        load = loader.exec_module
-
-        def exec_module(module: ModuleType) -> None:
-            load(module)
-            _register(module)
-            self.waiting.discard(name)
-            if not self.waiting and self in sys.meta_path:
-                sys.meta_path.remove(self)
-
-        loader.exec_module = exec_module
+    def _loaded(self, module: ModuleType) -> None:
+        _register(module)
+        self.waiting.discard(module.__name__)
+        if not self.waiting and self in sys.meta_path:
+            sys.meta_path.remove(self)
 
 
 def register() -> None:

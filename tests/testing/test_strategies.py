@@ -184,3 +184,28 @@ def test_the_watcher_leaves_when_it_has_seen_everything(installed: Path) -> None
         "print(count())\nimport discolocal.worker.params, discolocal.cluster.faults\nprint(count())\n"
     )
     assert python(installed, code).split() == ["1", "0"]
+
+
+def test_a_loader_of_many_modules_is_left_as_it_is(installed: Path) -> None:
+    """pytest has one loader for all modules whose asserts it rewrites."""
+    code = (
+        "import hypothesis, sys\n"
+        "from importlib.machinery import PathFinder, SourceFileLoader\n"
+        "class One:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        spec = PathFinder.find_spec(name, path)\n"
+        "        if spec is not None and isinstance(spec.loader, SourceFileLoader):\n"
+        "            self.file = spec.origin\n"
+        "            spec.loader = self\n"
+        "        return spec\n"
+        "    def create_module(self, spec): return None\n"
+        "    def exec_module(self, module): exec(open(module.__file__).read(), vars(module))\n"
+        "one = One()\n"
+        "sys.meta_path.insert(0, one)\n"
+        "hook = next(finder for finder in sys.meta_path if type(finder).__name__ == '_Watcher')\n"
+        "sys.meta_path.remove(hook)\n"
+        "sys.meta_path.insert(0, hook)\n"
+        "import discolocal.worker.params, discolocal.cluster.faults, wave\n"
+        "print(wave.__name__, 'exec_module' in vars(one), hook in sys.meta_path)\n"
+    )
+    assert python(installed, code) == "wave False False\n"
