@@ -71,7 +71,9 @@ class _Watcher:
 
 
 def register() -> None:
-    """Register the types, those whose modules are not there yet as soon as they are."""
+    """Register the types, those whose modules are not there yet as soon as they are. A second call does nothing."""
+    if any(isinstance(finder, _Watcher) for finder in sys.meta_path):
+        return  # two that pass the question on to each other would never end
     waiting = set()
     for name in _TYPES:
         module = sys.modules.get(name)
