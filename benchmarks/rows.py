@@ -111,9 +111,13 @@ def tasks() -> list[Row]:
 
 
 def chain() -> list[Row]:
-    """Ten stages of 1,000 tasks: 3 ms for each of them."""
+    """Ten stages of 1,000 tasks: 3 ms for each of them, in processes of their own and without any."""
     want, quick = Want("singles", 1000), Want("singles", 10)
-    return [Row("chain", "ten stages of {}", scripts("chain", "pool"), want, quick, Goal(limit=30.0, peer="pool"))]
+    inline = Row("chain", "ten stages of {}, inline", scripts("chain"), want, quick, Goal(limit=30.0), ("--inline",))
+    return [
+        Row("chain", "ten stages of {}", scripts("chain", "pool"), want, quick, Goal(limit=30.0, peer="pool")),
+        inline,
+    ]
 
 
 def executed() -> list[Row]:

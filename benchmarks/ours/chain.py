@@ -35,6 +35,8 @@ class Chain(Job):
     )
 
 
-with LocalCluster(nodes=PROCESSES) as cluster:
-    results = cluster.run(Chain(), input=[[path] for path in sys.argv[1:]])
+paths = [path for path in sys.argv[1:] if path != "--inline"]
+start = "fork" if len(paths) == len(sys.argv) - 1 else "inline"
+with LocalCluster(nodes=PROCESSES, start=start) as cluster:
+    results = cluster.run(Chain(), input=[[path] for path in paths])
     result.counts(list(results))
