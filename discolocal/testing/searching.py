@@ -248,17 +248,19 @@ def elements(given: Any, default: SearchStrategy[Any], name: str = "examples") -
 
 
 def sequences(
-    given: Any, default: SearchStrategy[Any], *, min_size: int = 0, max_size: int = 12, name: str = "examples"
+    given: Any, default: SearchStrategy[Any] | None, *, min_size: int = 0, max_size: int = 12, name: str = "examples"
 ) -> SearchStrategy[list[Any]]:
     """The strategy for lists of elements, as in `elements`; of given ones each is in a list once at most, in any order.
 
-    `max_size` does not hold for given elements: all of them may be in a list.
+    Without `given` there has to be a `default`. `max_size` does not hold for given elements: all may be in a list.
     """
     from hypothesis import strategies
 
     known = listed(given, name)
     if known is None:
-        return strategies.lists(default if given is None else given, min_size=min_size, max_size=max_size)
+        element = default if given is None else given
+        assert element is not None
+        return strategies.lists(element, min_size=min_size, max_size=max_size)
     everything, last = known, len(known) - 1
     # Mapped to themselves: else Hypothesis draws from what is left, where leaving out one number changes the others.
     numbers = strategies.integers(0, last).map(lambda number: +number)

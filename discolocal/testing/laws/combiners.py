@@ -75,7 +75,7 @@ def check_combiner(
     from hypothesis import strategies as st
 
     default = None if source is None else source.strategy()
-    lists = searching.sequences(pairs, default, min_size=1, max_size=10, name="pairs")  # type: ignore[arg-type]
+    lists = searching.sequences(pairs, default, min_size=1, max_size=10, name="pairs")
     whole_lists = searching.whole(pairs, "pairs") if source is None else source.first()
     if source is None:  # twice over: of two values the mean of means is the mean
         whole_lists += [some * 2 for some in whole_lists if check.takes(some * 2)]

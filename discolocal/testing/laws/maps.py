@@ -70,7 +70,7 @@ def check_map(
             notes.append(f"tried with {name}: map does not take lines of text")
     else:
         default = None
-    lists = searching.sequences(entries, default, min_size=1, max_size=6, name="entries")  # type: ignore[arg-type]
+    lists = searching.sequences(entries, default, min_size=1, max_size=6, name="entries")
     first = searching.whole(entries, "entries")
     seeds = hash_seeds(how_many(len(first[0]) if first else None), seed)
     with Interpreters(parts.data, seeds, owner=(parts.job, parts.jobargs)) as interpreters:

@@ -73,7 +73,7 @@ def check_reduce(
         default = None
     from hypothesis import strategies as st
 
-    lists = searching.sequences(pairs, default, min_size=1, max_size=10, name="pairs")  # type: ignore[arg-type]
+    lists = searching.sequences(pairs, default, min_size=1, max_size=10, name="pairs")
     whole_lists = searching.whole(pairs, "pairs") if source is None else source.first()
     first = [(whole, number) for whole in whole_lists for number in (0, 1, 2)]
     # The order of a set shows only where a key has several values.
