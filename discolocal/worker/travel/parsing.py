@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import os
+import threading
 import warnings
 from typing import TYPE_CHECKING
 
@@ -11,10 +14,32 @@ from discolocal.worker.travel.sources import Import, Source, Unit
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_PARSES = 20  # times that a file is parsed while threads of the caller's parse too
 _GUARDS = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
 _BY_NAME = {"import_module", "__import__"}
 _LISTING = {"iter_modules", "walk_packages"}
 _CHOICES = {"version_info", "platform", "name", "implementation"}  # of sys and os: what an `if` chooses an import by
+
+
+_lock = threading.Lock()
+"""Filters of warnings are those of the whole process; and see `_tree`."""
+
+
+def _forked() -> None:
+    """Renew the lock in a child process: another thread of its parent may have held it, and is not there any more."""
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
+def _tree(data: bytes) -> ast.Module:
+    """The syntax tree. Python 3.11 counts how deep it is in it for all threads together, and fails when two parse."""
+    for _ in range(_PARSES):
+        with contextlib.suppress(SystemError):
+            return ast.parse(data)
+    return ast.parse(data)
 
 
 def read(data: bytes) -> Source:
@@ -23,11 +48,10 @@ def read(data: bytes) -> Source:
     Raises SyntaxError, ValueError or RecursionError for what is no Python.
     """
     reader = _Reader()
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # whoever imports the module is told; where warnings are errors it must not fail
-        tree = ast.parse(data)
+    with _lock, warnings.catch_warnings():
+        # Whoever imports the module is told; where warnings are errors it must not fail.
+        warnings.simplefilter("ignore")
+        tree = _tree(data)
     reader.visit(tree)
     return Source(data, tuple(part.unit() for part in reader.parts), reader.careful)
 
