@@ -92,14 +92,18 @@ def cannot_execute(path: str, error: OSError) -> str:
 
 def read_at_most(file: IO[bytes], limit: int) -> bytes | None:
     """Return what is left in a binary file, None when that is more than `limit` bytes: hardly more are read, then."""
+    size = _PART
     try:
         found = os.fstat(file.fileno())
-        if stat.S_ISREG(found.st_mode) and found.st_size - file.tell() > limit:
-            return None
+        if stat.S_ISREG(found.st_mode):
+            left = found.st_size - file.tell()
+            if left > limit:
+                return None
+            size = min(_PART, left + 1) if left > 0 else _PART  # files of /proc are said to be empty
     except (AttributeError, OSError):  # no file of the system
         pass
     data = io.BytesIO()
-    while part := file.read(_PART):
+    while part := file.read(size):
         data.write(part)
         if data.tell() > limit:
             return None
@@ -114,6 +118,15 @@ def read_pack(file: IO[bytes]) -> bytes:
     if data is None:
         raise DiscoError(f"The job pack has more than {jobpack.MAX_SIZE:,} bytes, which is all that a master takes")
     return data
+
+
+def read_jobdata(path: str) -> bytes:
+    """Return the jobdata of a pack that was checked. Raises DiscoError for another, OSError as `open`."""
+    from discolocal.wire.jobpack import HEADER_SIZE, data_offset
+
+    with open(path, "rb", buffering=0) as file:
+        file.seek(data_offset(file.read(HEADER_SIZE)))
+        return file.read()
 
 
 def arc_name(name: str) -> str:

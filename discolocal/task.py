@@ -86,6 +86,8 @@ class Task:
         self._jobobjs: tuple[Any, dict[str, Any]] | None = None
         self._warned: set[str] = set()
         self._uid = ""
+        self._directory = ""
+        self._group = ""
         self._puts = 0
         if self.local.get("start") == "inline":
             self.make_inline()
@@ -110,14 +112,16 @@ class Task:
     @property
     def jobobjs(self) -> tuple[Any, dict[str, Any]]:
         """The job and the keyword arguments of `run`, as they were when the job was submitted (reference 1.8)."""
+        from discolocal.worker import ahead
+
+        if self._jobobjs is None and not self.inline:
+            self._jobobjs = ahead.loaded(self.jobfile)
         if self._jobobjs is None:
             import pickle
 
-            from discolocal.wire.jobpack import HEADER_SIZE, data_offset
+            from discolocal.fileutils import read_jobdata
 
-            with open(self.jobfile, "rb", buffering=0) as file:
-                file.seek(data_offset(file.read(HEADER_SIZE)))
-                data = file.read()
+            data = read_jobdata(self.jobfile)
             try:
                 if self.inline:
                     from discolocal.worker import apart
@@ -135,6 +139,14 @@ class Task:
                 ) from error
         return self._jobobjs
 
+    def drop_job(self) -> None:
+        """Let go of the job; it is loaded anew for whoever still asks.
+
+        A task is part of cycles, and the arguments of the job name all of its inputs: thousands of objects for each
+        task, which would wait for the collector of a process that does not end with the task.
+        """
+        self._jobobjs = None
+
     # Names and files
 
     @property
@@ -147,15 +159,17 @@ class Task:
     @property
     def directory(self) -> str:
         """The task's directory, relative to the job home: ``<hh of uid>/<uid>`` (reference 8.7)."""
-        uid = self.uid
-        return f"{names.hex2(uid)}/{uid}"
+        if not self._directory:
+            self._make_directory()
+        return self._directory
 
     def _make_directory(self) -> None:
         start = int(time.time() * 1000)
         for offset in range(256):
             byte = (start + offset) % 256
             uid = f"{self.stage}:{names.safe_name(self._safe_group())}-{self.taskid}-{byte:02x}-{os.getpid()}"
-            parent = self.file(names.hex2(uid))
+            digits = names.hex2(uid)
+            parent = self.file(digits)
             try:
                 try:
                     os.mkdir(f"{parent}/{uid}")
@@ -164,12 +178,14 @@ class Task:
                     os.mkdir(f"{parent}/{uid}")
             except FileExistsError:
                 continue
-            self._uid = uid
+            self._uid, self._directory = uid, f"{digits}/{uid}"
             return
         raise DiscoError(f"No free name for the directory of {self.stage}:{self.taskid} in {os.path.abspath(parent)}")
 
     def _safe_group(self) -> str:
         """``<label>-<host>``; a raw:// url makes its text the host, which may be anything (reference 9.1, trap 10)."""
+        if self._group:
+            return self._group
         host = self.group_host
         safe = _UNSAFE.sub("_", host)[: names.MAX_HOST]
         if names.breaks_paths(host):
@@ -178,7 +194,8 @@ class Task:
                 f"the text of a raw:// input becomes part of file names on a cluster, where {host[:60]!r} makes the job"
                 " fail: blanks, other than ASCII characters and long texts do; put such data into a file",
             )
-        return f"{self.group_label}-{safe}"
+        self._group = f"{self.group_label}-{safe}"
+        return self._group
 
     def path(self, name: str) -> str:
         """The path of a file of this task, relative to the job home."""

@@ -23,9 +23,11 @@ from collections.abc import Callable
 from typing import NamedTuple, NoReturn
 
 from discolocal import schemes
-from discolocal.cluster.launch import Launched, keep_only, parent_death_signal
+from discolocal.cluster.launch import Launched, keep_only, parent_death_signal, plain_fork
 from discolocal.cluster.orders import TaskOrder
-from discolocal.worker import serve
+from discolocal.error import DiscoError
+from discolocal.fileutils import read_jobdata
+from discolocal.worker import ahead, serve
 from discolocal.worker.channel import PipeChannel
 from discolocal.worker.serving import MEASURING, own_process
 
@@ -33,6 +35,7 @@ _LENGTH = struct.Struct("!I")
 _CHUNK = 1 << 16
 _MOST_SPARES = 8
 _REHEARSE_AFTER = 40  # tasks of a worker: so many are as quick without
+_LOAD_AFTER = 16  # tasks of a job
 _QUICK = 0.2  # seconds in which a spare worker gets a task where tasks follow one another
 
 
@@ -68,9 +71,13 @@ class Fork:
         self._batch = 1
         self._prepared = 0.0
         self._die_with_parent = parent_death_signal()
+        self._plain_fork = plain_fork()
         self._loaded: set[str] = set()
         self._started: Counter[str] = Counter()
         self._to_rehearse: tuple[str, str] | None = None
+        self._job_home = ""
+        self._tasks_of_job = 0
+        self._ahead = ""  # the home of the job that was loaded ahead, or could not be
         self._environ = dict(os.environ)
 
     def prepare(self) -> None:
@@ -82,6 +89,8 @@ class Fork:
 
             rehearse(*self._to_rehearse)
             self._to_rehearse = None
+        if self._tasks_of_job >= _LOAD_AFTER and self._ahead != self._job_home:
+            self._load_job()
         now = time.monotonic()
         quick = now - self._prepared < _QUICK * self._batch
         self._batch = min(2 * self._batch, _MOST_SPARES) if quick else 1
@@ -95,6 +104,9 @@ class Fork:
         self._started[order.job.worker] += 1
         if self._started[order.job.worker] == _REHEARSE_AFTER:
             self._to_rehearse = order.job.worker, os.path.dirname(order.job.data)
+        if self._job_home != home:
+            self._job_home, self._tasks_of_job = home, 0
+        self._tasks_of_job += 1
         # Nearly always it is the environment that the node has as well: then there is nothing to change.
         environ = None if order.job.environ == self._environ else order.job.environ
         record = marshal.dumps((home, environ, order.job.envs, order.job.sys_path, order.job.roots))
@@ -123,6 +135,28 @@ class Fork:
             load(measuring)
             gc.freeze()
 
+    def _load_job(self) -> None:
+        """Load the job that has had so many tasks, so that further forks have it."""
+        self._drop_job()
+        self._ahead = self._job_home
+        jobfile = os.path.join(self._ahead, "jobfile")
+        done = False
+        with contextlib.suppress(OSError, DiscoError):
+            done = ahead.load(jobfile, read_jobdata(jobfile))
+        if not done:
+            gc.collect()  # what was made of it: frozen, it would stay for good
+        gc.freeze()
+
+    def _drop_job(self) -> bool:
+        """Let go of the job that was loaded, if one was; tells whether there was one."""
+        self._ahead = ""
+        had = ahead.drop()
+        if had:
+            gc.unfreeze()
+            gc.collect()
+            gc.freeze()
+        return had
+
     def spares(self) -> list[int]:
         """See `Launcher`."""
         return [spare.pid for spare in self._spares]
@@ -135,7 +169,14 @@ class Fork:
 
     def rest(self) -> list[Launched]:
         """See `Launcher`."""
-        return self._end(1)
+        # A job whose tasks take so long is not worth it; and the spares have the objects of the one that was loaded.
+        self._tasks_of_job = 0
+        had = self._drop_job()
+        ended = self._end(0 if had else 1)
+        if had:
+            with contextlib.suppress(OSError):
+                self._spares.append(self._fork())
+        return ended
 
     def close(self) -> None:
         """See `Launcher`."""
@@ -157,7 +198,7 @@ class Fork:
             fds += os.pipe()
             fds += os.pipe()
             fds.append(_unlinked_file())
-            pid = os.fork()
+            pid = self._plain_fork()
         except OSError:
             for fd in fds:
                 os.close(fd)

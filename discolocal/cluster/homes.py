@@ -12,7 +12,6 @@ import os
 import stat
 import time
 from collections.abc import Iterable
-from hashlib import sha256
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from discolocal.cluster import bytecode, store
@@ -57,6 +56,8 @@ def read(jobhome: bytes) -> Home:
     """
     if not jobhome:
         return Home((), ())
+    from hashlib import sha256  # where a job is submitted: its nodes need no library of hashes
+
     digest = sha256(jobhome).digest()
     home = _known.get(digest)
     if home is None:

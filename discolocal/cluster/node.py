@@ -9,8 +9,8 @@
                       then killed
 
 The node ends itself and all its workers when the socket closes; on Linux the kernel ends workers whose node dies.
-Nothing here knows user functions: those are loaded in the worker alone, so nothing stays
-behind in the node from one task to the next.
+Nothing here calls user functions: those are loaded in the worker, or before many workers of a job are forked where
+loading calls none of them (`discolocal.worker.ahead`). So nothing stays behind in the node from one task to the next.
 """
 
 from __future__ import annotations

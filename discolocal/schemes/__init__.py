@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from discolocal import active
@@ -35,12 +36,15 @@ def scheme_of(url: str) -> str:
 
 def import_scheme(url: str, task: Task | None = None) -> ModuleType:
     """The module that reads `url`. Raises ImportError for a scheme nobody knows."""
+    scheme = scheme_of(url)
+    return _built_in(scheme) if scheme in _BUILT_IN else _foreign(scheme, url, task)
+
+
+@cache
+def _built_in(scheme: str) -> ModuleType:
     import importlib
 
-    scheme = scheme_of(url)
-    if scheme in _BUILT_IN:
-        return importlib.import_module(f"discolocal.schemes.scheme_{_BUILT_IN[scheme]}")
-    return _foreign(scheme, url, task)
+    return importlib.import_module(f"discolocal.schemes.scheme_{_BUILT_IN[scheme]}")
 
 
 def _foreign(scheme: str, url: str, task: Task | None) -> ModuleType:

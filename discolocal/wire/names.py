@@ -8,15 +8,17 @@ from __future__ import annotations
 import re
 import time
 from functools import lru_cache
-from hashlib import md5
 from typing import NamedTuple
 
 from discolocal.error import DiscoError
+from discolocal.wire.digest import md5
 
 _JOB_NAME = re.compile(r"(?!\.)[^/\0]*@[0-9a-f]+:[0-9a-f]+:[0-9a-f]+")
 _HOST = re.compile(r"[a-zA-Z0-9]+://([^/:]*)")
 _DATA_URL = re.compile(r"(?:disco|dir)://[^/]*/disco/(.*)", re.DOTALL)
 MAX_HOST = 100  # characters of a group's host in the names of a task's files
+_NO_NAMES = frozenset(("", ".", ".."))
+_BLANK = re.compile(r"[\s\0]")
 _UNSAFE_NAME = re.compile(r"[^A-Za-z0-9_\-@:]")
 _STAMP = re.compile(r"([0-9a-f]{1,6})-([0-9a-f]{1,5})-([0-9a-f]{1,5})")
 _DDFS_URL = re.compile(r"[a-zA-Z0-9]+://([^/:@]+)(?::[0-9]+)?/ddfs/(vol[0-9]+)/(blob|tag)/([0-9a-f]{2})/([^/]+)")
@@ -48,7 +50,7 @@ def job_name(prefix: str, now: float) -> str:
 
 def hex2(text: str) -> str:
     """Return the first byte of the md5 of `text` (UTF-8) as two hex digits: the `hh` of all paths (reference 1.1)."""
-    return md5(text.encode("utf-8", "surrogateescape"), usedforsecurity=False).hexdigest()[:2]
+    return f"{md5(text.encode('utf-8', 'surrogateescape'), usedforsecurity=False).digest()[0]:02x}"
 
 
 @lru_cache(maxsize=256)
@@ -77,7 +79,7 @@ def local_path(url: str) -> str:
         raise DiscoError(f"Not the url of a file in the data directory of a node: {url}")
     path = match.group(1)
     parts = path.split("/")
-    if "\0" in path or any(part in ("", ".", "..") for part in parts):
+    if "\0" in path or not _NO_NAMES.isdisjoint(parts):
         raise DiscoError(f"Refused: the url leads out of the data directory of its node: {url}")
     return path
 
@@ -165,7 +167,7 @@ def blob_name(url: str) -> str:
 
 def blob_prefix(name: str) -> str:
     """Return `name`, or the hex digits of its md5 when a blob may not have a name that long (reference 7.1)."""
-    return name if len(name) <= MAX_PREFIX else md5(name.encode(), usedforsecurity=False).hexdigest()
+    return name if len(name) <= MAX_PREFIX else str(md5(name.encode(), usedforsecurity=False).hexdigest())
 
 
 def is_name(text: object) -> bool:
@@ -221,4 +223,4 @@ def breaks_paths(host: str) -> bool:
 
     Index lines end at blanks, and a name of a file may have 255 bytes (reference 9, item 10).
     """
-    return len(host) > MAX_HOST or not host.isascii() or any(c.isspace() or c == "\0" for c in host)
+    return len(host) > MAX_HOST or not host.isascii() or _BLANK.search(host) is not None

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from discolocal.error import CommError, DiscoError
 from discolocal.wire import names
+from discolocal.wire.digest import md5
 
 if TYPE_CHECKING:
     from discolocal.task import Task
@@ -163,8 +164,6 @@ def _file_name(key: str) -> str:
     """The key, or its beginning and digest where it is too long for the name of a file."""
     if len(key) <= _LONGEST_NAME:
         return key
-    from hashlib import md5
-
     return f"{key[:_LONGEST_NAME]}.{md5(key.encode('ascii'), usedforsecurity=False).hexdigest()}"
 
 

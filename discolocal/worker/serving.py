@@ -134,6 +134,7 @@ def _run(task: Task) -> None:
     finally:
         if task.inline:
             sys.path[:] = [path for path in sys.path if path not in added]
+            task.drop_job()
 
 
 def failure_text(error: BaseException, task: Task | None) -> str:

@@ -8,12 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-try:
-    from _md5 import md5  # the same function, without the set-up of OpenSSL: half the time for short texts
-except ImportError:  # a Python built without its own hash functions
-    from hashlib import md5
-
 from discolocal import active
+from discolocal.wire.digest import md5
 from discolocal.worker.classic.keys import stable_bytes, text_bytes
 from discolocal.worker.task_io import (
     DiscoOutputStream,

@@ -131,6 +131,8 @@ def job_functions(value: Any) -> Iterator[FunctionType]:
     else:
         if isinstance(value, FunctionType):
             yield value
+        elif not (callable(value) or isinstance(value, classmethod)):
+            return
         inner = getattr(value, "__func__", None) or getattr(value, "__wrapped__", None)
         if inner is not None and inner is not value:
             yield from job_functions(inner)
@@ -146,8 +148,8 @@ def inject(values: Iterable[Any], modules: dict[str, ModuleType]) -> None:
             if id(space) in done or str(function.__module__).startswith("discolocal."):
                 continue
             done.add(id(space))
-            for name, thing in names.items():
-                space.setdefault(name, thing)
+            for name in names.keys() - space.keys():
+                space.setdefault(name, names[name])
 
 
 def required_modules(required: Iterable[Any] | None) -> dict[str, ModuleType]:
