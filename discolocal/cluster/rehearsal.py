@@ -104,11 +104,17 @@ def _play(worker: str, directory: str) -> None:
 def _run(order: TaskOrder, home: str) -> str:
     """Run a task in this thread and return the url of its output. Raises DiscoError when it fails."""
     run = TaskRun(order, home, lambda event: None)
+    # As inline tasks do it, which may share their process: a worker's own would change its node for good.
     with _channel(run) as channel:
-        # As an inline task does it, which may share its process: a worker's own would change its node for good.
         serve(channel, local=True)
     if run.end is None or run.end.kind != "done":
         raise DiscoError(f"the rehearsal has failed: {run.end}")
+    # Once more with a channel as workers have it: what Python knows of a class does not hold for its subclasses.
+    with contextlib.ExitStack() as stack:
+        _, write_fd = _pipe(stack)
+        read_fd, answers = _pipe(stack)
+        os.write(answers, channel.answered)
+        serve(PipeChannel(read_fd, write_fd), local=True)
     return output_urls(run.end.outputs[0])[0]
 
 
@@ -116,7 +122,7 @@ class _Looped(PipeChannel):
     """A worker's channel whose node answers whenever something was said, in the same thread.
 
     Parameters: `read_fd` and `write_fd` as those of `PipeChannel`; `said` is where the node reads, `answers` where it
-    writes; `run` is the node's part.
+    writes; `run` is the node's part. Attributes: `answered` all that it has answered.
     """
 
     def __init__(self, run: TaskRun, read_fd: int, write_fd: int, said: int, answers: int) -> None:
@@ -124,6 +130,7 @@ class _Looped(PipeChannel):
         self._run = run
         self._said = said
         self._answers = answers
+        self.answered = b""
 
     def _deliver(self, frame: bytes) -> None:
         super()._deliver(frame)
@@ -131,6 +138,7 @@ class _Looped(PipeChannel):
         if not answer and self._run.end is None:
             raise DiscoError("the rehearsal has no answer")  # waiting for one would stop the node
         os.write(self._answers, answer)
+        self.answered += answer
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from discolocal.error import DataError, DiscoError
 from discolocal.fileutils import read_at_most
 from discolocal.schemes import open_url, scheme_disco, scheme_of
-from discolocal.schemes.scheme_file import open_local
+from discolocal.schemes.scheme_file import binary_file
 from discolocal.wire import index
 
 if TYPE_CHECKING:
@@ -27,10 +27,7 @@ def read_index(url: str, task: Task | None = None, proxy: str | None = None) -> 
     no data of a cluster: files of this machine are nothing that somebody else may name.
     """
     path = scheme_disco.find_local(url, task)
-    if path is None:
-        file, _size, _url = scheme_disco.open_remote(url, task, None, proxy)
-    else:
-        file, _size, _url = open_local(path, url, None)
+    file = scheme_disco.open_remote(url, task, None, proxy)[0] if path is None else binary_file(path, url)
     with file:
         data = read_at_most(file, index.MAX_SIZE)
     if data is None:

@@ -9,6 +9,8 @@ from discolocal.error import DataError
 from discolocal.schemes.lines import LineFile
 
 if TYPE_CHECKING:
+    from typing import BinaryIO
+
     from discolocal.schemes import Source
     from discolocal.task import Task
 
@@ -28,12 +30,17 @@ def local_file(url: str) -> str:
     return "/" + path.lstrip("/") if path.startswith("/") else path
 
 
-def open_local(path: str, url: str, encoding: str | None) -> Source:
+def binary_file(path: str, url: str) -> BinaryIO:
     """Open a file of this machine; `url` is what errors mention. Raises DataError when it is not there."""
     try:
-        file = open(path, "rb", buffering=BUFFER)
+        return open(path, "rb", buffering=BUFFER)
     except OSError as error:
         raise DataError(f"{error.strerror} ({path})", url) from error
+
+
+def open_local(path: str, url: str, encoding: str | None) -> Source:
+    """The same as a source of lines; see `schemes.open_url`."""
+    file = binary_file(path, url)
     return LineFile(file, encoding), os.fstat(file.fileno()).st_size, url
 
 

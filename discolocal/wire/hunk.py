@@ -13,6 +13,7 @@ import struct
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from io import BufferedReader, BytesIO
 from itertools import repeat, starmap
 from typing import IO, Any
@@ -31,6 +32,8 @@ _LOOSE_PROTOCOL = 3  # seven times as fast for bytes; any Python 3 reads it
 _CHECK_EVERY = 64  # records between two looks at the size of a loose hunk
 _DIRECT = 1 << 16  # bytes of one string from which on pickle writes past its own buffer
 _READ = 1 << 24
+_STORED = b"\x78\x01\x01"  # the head of a zlib container that holds one block, not compressed
+_ONE_BLOCK = 65_531  # bytes; zlib makes two blocks of more
 _LOAD_BUFFER = 1 << 14
 
 
@@ -42,10 +45,18 @@ def encode_hunk(data: bytes, level: int = DEFAULT_LEVEL) -> bytes:
     crc = zlib.crc32(data)
     if level == 0:
         return _HEADER.pack(_FIRST, 0, crc, len(data)) + data
-    body = zlib.compress(data, 0 if level == STORED else level)
+    if level != STORED:
+        body = zlib.compress(data, level)
+    elif len(data) <= _ONE_BLOCK:
+        # As zlib makes it, which clears 64 KiB of memory for that.
+        size = len(data).to_bytes(2, "little"), (0xFFFF - len(data)).to_bytes(2, "little")
+        body = b"".join((_STORED, *size, data, zlib.adler32(data).to_bytes(4, "big")))
+    else:
+        body = zlib.compress(data, 0)
     return _HEADER.pack(_FIRST, 1, crc, len(body)) + body
 
 
+@cache
 def end_hunk(level: int = DEFAULT_LEVEL) -> bytes:
     """Return the empty hunk that ends a stream."""
     return encode_hunk(b"", level)
@@ -392,7 +403,13 @@ def _hunks(
 
 def _plain(body: bytes, compressed: int, crc: int) -> bytes:
     hunk = body
-    if compressed:
+    if compressed and body.startswith(_STORED) and len(body) == 11 + (size := int.from_bytes(body[3:5], "little")):
+        hunk = body[7:-4]
+        if int.from_bytes(body[5:7], "little") != 0xFFFF - size or zlib.adler32(hunk) != int.from_bytes(
+            body[-4:], "big"
+        ):
+            raise ValueError("wrong checksum of a stored block")
+    elif compressed:
         unzip = zlib.decompressobj()
         hunk = unzip.decompress(body)
         if not unzip.eof or unzip.unused_data:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections import deque
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from discolocal.error import DiscoError
@@ -56,6 +57,7 @@ VERSION = "1.1"
 MAX_LENGTH = 100 * 1024 * 1024
 _FIELD = 10  # bytes that a name or a length may have
 _INTEGER = re.compile(rb"[+-]?[0-9]+")
+_HEAD = re.compile(rb"(?s:.)[^ ]{0,9} ([0-9]{1,10}) ")  # of nearly every frame; what else there is takes longer
 
 
 class FrameError(DiscoError):
@@ -118,6 +120,11 @@ class FrameParser:
 
     def _read_head(self) -> bool:
         """Read name and length of the next frame; False when they are not complete yet."""
+        match = _HEAD.match(self._buffer)
+        if match is not None and (length := int(match[1])) <= MAX_LENGTH:
+            self._head = match.end()
+            self._total = self._head + length + 1
+            return True
         space = self._space(0, "invalid_type")
         if space < 0:
             return False
@@ -146,9 +153,39 @@ class FrameParser:
         raise self._error
 
 
+_scan = json.JSONDecoder().raw_decode
+
+
+def decode_payload(body: bytes) -> Any:
+    """Return the value of a payload. Raises ValueError for what is no JSON in UTF-8."""
+    text = body.decode("utf-8")
+    try:
+        value, end = _scan(text)
+    except ValueError:  # blanks before it, or an error to be told
+        return json.loads(text)
+    return value if end == len(text) else json.loads(text)
+
+
+def _encoder(item: str, key: str) -> Callable[[Any], str]:
+    """What `json.JSONEncoder(separators=(item, key)).encode` does, with an encoder that is made once.
+
+    It keeps no list of what it is in the middle of: a value that holds itself is a RecursionError.
+    """
+    slow = json.JSONEncoder(separators=(item, key))
+    make: Any = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:  # an interpreter without it
+        return slow.encode
+    chunks = make(None, slow.default, json.encoder.encode_basestring_ascii, None, key, item, False, False, True)
+    return lambda value: "".join(chunks(value, 0))
+
+
+_dumps = _encoder(", ", ": ")
+_compact = _encoder(",", ":")
+
+
 def encode(name: str, payload: Any = "") -> bytes:
     """Return a frame as the Python worker writes it: JSON in ASCII with the default separators (reference 2.1)."""
-    body = json.dumps(payload).encode("ascii")
+    body = _dumps(payload).encode("ascii")
     return b"%s %d %s\n" % (name.encode("ascii"), len(body), body)
 
 
@@ -156,9 +193,6 @@ def encode_reply(name: str, payload: Any) -> bytes:
     """Return a frame as a master writes it: JSON in ASCII without blanks (reference 2.1)."""
     body = compact_json(payload).encode("ascii")
     return b"%s %d %s\n" % (name.encode("ascii"), len(body), body)
-
-
-_compact = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def compact_json(value: Any) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 MEMORY_LIMIT = "DISCO_WORKER_MAX_MEM"
+_MISSING = object()
 # How many parameters a job function has at most: one that needs more is a method (reference 8.3 to 8.8).
 _PARAMETERS = {
     "map": 2, "map_init": 2, "map_reader": 4, "combiner": 5, "partition": 3,
@@ -89,10 +90,11 @@ class Worker(dict[str, Any]):
         """
         if key in jobargs:
             return jobargs[key]
-        if hasattr(job, key):
-            plain = plain_function(job, key)
-            return getattr(job, key) if plain is None else plain
-        return self.get(key, default)
+        value = getattr(job, key, _MISSING)
+        if value is _MISSING:
+            return self.get(key, default)
+        plain = plain_function(job, key)
+        return value if plain is None else plain
 
     # On the client
 

@@ -49,11 +49,9 @@ class Channel:
         Returns the reply's name and decoded payload. Raises `ChannelClosed` when none will come, DiscoError when the
         message is too big; so do the other methods.
         """
-        import json
-
         with self._lock:
             reply_name, body = self._exchange(_frame(name, payload))
-        return reply_name, json.loads(body)
+        return reply_name, protocol.decode_payload(body)
 
     def post(self, name: str, payload: object, later: bool = False) -> None:
         """Send a message whose reply says nothing (WORKER, MSG, OUTPUT), without waiting for it.

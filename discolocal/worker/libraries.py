@@ -7,31 +7,33 @@ started before: there, `ctypes` is given the files of ``<home>/lib`` as long as 
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from typing import Any
 
 
-@contextmanager
-def libraries_found(directory: str) -> Iterator[None]:
+class libraries_found:
     """Context manager: `ctypes` finds the shared libraries in `directory` before those of the system.
 
     Without any there, nothing is changed, and `ctypes` is not imported.
     """
-    if not _has_libraries(directory):
-        yield
-        return
-    import ctypes
 
-    module: Any = ctypes  # `_dlopen` is what CDLL and its kin open libraries with
-    original = module._dlopen
-    module._dlopen = _Finder(original, directory)
-    try:
-        yield
-    finally:
-        module._dlopen = original
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+        self._original: Any = None
+
+    def __enter__(self) -> None:
+        if _has_libraries(self._directory):
+            import ctypes
+
+            module: Any = ctypes  # `_dlopen` is what CDLL and its kin open libraries with
+            self._original = module._dlopen
+            module._dlopen = _Finder(self._original, self._directory)
+
+    def __exit__(self, *exc: object) -> None:
+        if self._original is not None:
+            import ctypes
+
+            module: Any = ctypes
+            module._dlopen = self._original
 
 
 def _has_libraries(directory: str) -> bool:

@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
 from discolocal import active
+from discolocal.worker.messages import NOTHING_TO_CLOSE
 
 if TYPE_CHECKING:
     from discolocal.task import Task
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 class _Input(io.TextIOBase):
     """Stands for `sys.stdin` in a task: reports the first read, then reads what is really there."""
+
+    __del__ = NOTHING_TO_CLOSE
 
     def __init__(self, original: TextIO, task: Task) -> None:
         super().__init__()

@@ -22,6 +22,7 @@ from discolocal.wire.protocol import (
     Throttle,
     WorkerHello,
     decode,
+    decode_payload,
     encode,
     encode_reply,
 )
@@ -276,3 +277,93 @@ def test_a_message_exactly_a_second_old_counts():
 
 def test_the_version_is_that_of_the_reference():
     assert (protocol.VERSION, protocol.MAX_LENGTH) == ("1.1", 104_857_600)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=10,
+)
+blanks = st.text(" \t\r\n", max_size=3)
+
+
+@given(json_values, st.booleans(), blanks, blanks)
+def test_payloads_are_what_json_says(value, ascii_only, before, after):
+    try:
+        body = (before + json.dumps(value, ensure_ascii=ascii_only) + after).encode()
+    except UnicodeEncodeError:
+        return
+    assert decode_payload(body) == json.loads(body) == value
+
+
+@given(st.text(' \n"\\[]{},:0123456789.-+eEtrufalsnNI\u00e9', max_size=12))
+@example("")
+@example(" ")
+@example("1 2")
+@example('"a"x')
+@example("[] ]")
+@example("{} //")
+@example("1\x00")
+@example("\u00a01")
+@example("01")
+@example("NaN")
+@example("-Infinity")
+@example('"\n"')
+@example("[1,]")
+def test_any_text_is_a_payload_or_refused_as_json_refuses_it(text):
+    try:
+        expected = repr(json.loads(text))
+    except ValueError as error:
+        with pytest.raises(ValueError) as caught:
+            decode_payload(text.encode())
+        assert (type(caught.value), str(caught.value)) == (type(error), str(error))
+    else:
+        assert repr(decode_payload(text.encode())) == expected
+
+
+@pytest.mark.parametrize(
+    "body", [b"\xff", b'"\xc3"', '"a"'.encode("utf-16"), '"a"'.encode("utf-8-sig"), b'"\xed\xa0\x80"']
+)
+def test_payloads_in_another_encoding_are_refused(body):
+    with pytest.raises(ValueError):
+        decode_payload(body)
+
+
+HEADS = st.tuples(
+    st.binary(min_size=1, max_size=12),
+    st.sampled_from(
+        [b"", b"0", b"00002", b"+2", b"-2", b"1_0", b"2 ", b"104857600", b"104857601", b"9999999999", b"12345678901"]
+    )
+    | st.integers(0, 12).map(lambda number: b"%d" % number),
+)
+
+
+@given(HEADS, st.binary(max_size=14), st.booleans())
+def test_heads_are_found_by_the_first_blank_after_the_first_byte(head, rest, newline):
+    """An oracle that looks byte by byte: a name of up to ten bytes, a length of up to ten."""
+    data = b"%s %s %s" % (*head, rest) + b"\n" * newline
+    name_end = data.find(b" ", 1)
+    length_end = data.find(b" ", name_end + 2)
+    digits = data[name_end + 1 : length_end] if length_end >= 0 else data[name_end + 1 :]
+    if name_end > 10:
+        expected = "invalid_type"
+    elif length_end < 0:
+        expected = "invalid_length" if len(digits) >= 10 else None
+    elif len(digits) > 10 or not digits[digits[:1] in (b"+", b"-") :].isdigit() or int(digits) < 0:
+        expected = "invalid_length"
+    elif int(digits) > protocol.MAX_LENGTH:
+        expected = "message_too_big"
+    else:
+        end = length_end + 1 + int(digits)
+        if len(data) <= end:
+            expected = None
+        elif data[end : end + 1] != b"\n":
+            expected = "invalid_body"
+        else:
+            parser = FrameParser()
+            parser.feed(data)
+            assert parser.next() == (data[:name_end].decode("latin-1"), data[length_end + 1 : end])
+            assert parser.pending == data[end + 1 :]
+            return
+    found, kind, pending = parse([data])
+    assert (found, kind, pending) == ([], expected, data)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from discolocal.worker.base import Worker as BaseWorker
 from discolocal.worker.classic.implied import implied_modules
-from discolocal.worker.classic.names import inject, required_modules
+from discolocal.worker.classic.names import inject, job_functions, required_modules
 from discolocal.worker.classic.worker import DEFAULT_OUTPUT, VERSION, check_version
 from discolocal.worker.params import Params
 from discolocal.worker.pipeline.interface import Interface, TaskInfo
@@ -79,7 +79,7 @@ class Worker(BaseWorker):
         place = next((place for place, stage in enumerate(stages) if stage.name == task.stage), None)
         if place is None:
             raise NotImplementedError(f"The pipeline of {type(job).__qualname__} has no stage {task.stage!r}")
-        given = (stages[place], self["params"])  # functions of other stages do not run here
+        given = list(job_functions([stages[place], self["params"]]))  # functions of other stages do not run here
         inject(given, {**implied_modules(given), **required_modules(self["required_modules"])})
         self.run_stage(task, stages[place], place == 0, place == len(stages) - 1)
 
