@@ -459,7 +459,9 @@ def body_of(data):
     return made[14:]
 
 
-@pytest.mark.parametrize("size", [0, 1, 255, 256, 16_384, 32_768, 65_530, 65_531, 65_532, 65_535, 65_536, 70_000, 200_000])
+@pytest.mark.parametrize(
+    "size", [0, 1, 255, 256, 16_384, 32_768, 65_530, 65_531, 65_532, 65_535, 65_536, 70_000, 200_000]
+)
 def test_stored_bytes_are_those_of_zlib(size):
     data = bytes(range(251)) * (size // 251 + 1)
     assert body_of(data[:size]) == zlib.compress(data[:size], 0)
