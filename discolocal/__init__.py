@@ -56,14 +56,19 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used: `import discolocal` alone costs nothing."""
+    return _at_first_use(name, _HOMES, globals())
+
+
+def _at_first_use(name: str, homes: dict[str, str], package: dict[str, Any]) -> Any:
+    """Import a name from its home among `homes`, and keep it among the globals of its `package`."""
     try:
-        home = _HOMES[name]
+        home = homes[name]
     except KeyError:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+        raise AttributeError(f"module {package['__name__']!r} has no attribute {name!r}") from None
     import importlib
 
     value = getattr(importlib.import_module(home), name)
-    globals()[name] = value
+    package[name] = value
     return value
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from discolocal import _at_first_use
+
 if TYPE_CHECKING:
     from discolocal.cluster.faults import Faults
     from discolocal.testing import strategies
@@ -64,17 +66,11 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used."""
-    import importlib
-
     if name == "strategies":
+        import importlib
+
         return importlib.import_module("discolocal.testing.strategies")
-    try:
-        home = _HOMES[name]
-    except KeyError:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
-    value = getattr(importlib.import_module(home), name)
-    globals()[name] = value
-    return value
+    return _at_first_use(name, _HOMES, globals())
 
 
 def __dir__() -> list[str]:

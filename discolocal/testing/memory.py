@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from discolocal import active
 from discolocal.jobdata import PLAIN
 from discolocal.task import Task
+from discolocal.wire import names
 from discolocal.worker import oob
 
 if TYPE_CHECKING:
@@ -165,7 +166,8 @@ class MemoryTask(Task):
         """Nobody looks at what is told of clusters."""
 
     def _make_directory(self) -> None:
-        self._uid = f"{self.stage}:{self._safe_group()}-{self.taskid}-00-0"
+        uid = f"{self.stage}:{self._safe_group()}-{self.taskid}-00-0"
+        self._uid, self._directory = uid, f"{names.hex2(uid)}/{uid}"
 
     def file(self, location: str) -> str:
         """A path for a file that somebody writes nevertheless."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from enum import Enum
 from typing import Any, NamedTuple
 
 TOLERANCE = 1e-9
@@ -99,6 +100,22 @@ def _of_object(value: Any) -> Any:
         hash(value)
     except TypeError:
         return "repr", kind.__module__, kind.__qualname__, repr(value)
+    return value
+
+
+def by_state(value: Any) -> Any:
+    """A value with its objects replaced by the names of their classes and their attributes."""
+    if isinstance(value, Enum):
+        return type(value).__qualname__, value.name
+    if isinstance(value, (tuple, list)):
+        return type(value)(map(by_state, value)) if type(value) in (tuple, list) else list(map(by_state, value))
+    if isinstance(value, dict):
+        return {canonical(by_state(key)): by_state(item) for key, item in value.items()}
+    if isinstance(value, (set, frozenset)):
+        return {canonical(by_state(item)) for item in value}
+    state = getattr(value, "__dict__", None)
+    if isinstance(state, dict) and not isinstance(value, type) and not callable(value):
+        return type(value).__qualname__, by_state(state)
     return value
 
 

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from discolocal.error import DiscoError
+
+if TYPE_CHECKING:
+    from discolocal.testing.parts import Parts
 
 _MAX_SHOWN = 2000  # characters of a value in a message
 
@@ -120,3 +125,20 @@ def reraise(broken: LawBroken, cause: BaseException | None = None) -> NoReturn:
     __tracebackhide__ = True
     broken.__context__ = None
     raise broken.with_traceback(None) from cause
+
+
+def sendable(parts: Parts, subject: str) -> None:
+    """Raise LawBroken when the job cannot be sent to a node."""
+    try:
+        parts.data  # noqa: B018
+        parts.fresh()
+    except DiscoError as error:
+        raise LawBroken(
+            "the job can be sent to nodes",
+            subject,
+            {},
+            found=raised(error),
+            cluster="the job cannot be submitted",
+            mend="open files, locks and connections where they are used, in map_init or in the function; hand over"
+            " plain values in params",
+        ) from error

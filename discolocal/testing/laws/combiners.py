@@ -10,7 +10,6 @@ Every partition of every task has a buffer of its own. Functions run as copies t
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from discolocal.testing import searching
 from discolocal.testing.drivers import classic, combined, run_partition, run_reduce
 from discolocal.testing.fresh import Interpreters
 from discolocal.testing.laws import data
-from discolocal.testing.laws.breaking import LawBroken, LawReport, Words, raised
+from discolocal.testing.laws.breaking import LawBroken, LawReport, Words, raised, sendable
 from discolocal.testing.laws.series import Series, climb
 from discolocal.testing.laws.tasks import (
     CombinerTask,
@@ -29,20 +28,15 @@ from discolocal.testing.laws.tasks import (
     fixed_partitions,
     frozen,
     outcome,
-    sendable,
-    spent_in,
-    work,
 )
 from discolocal.testing.records import canonical
+from discolocal.testing.spent import Spent
 from discolocal.worker.serving import short_repr
 
 if TYPE_CHECKING:
     from discolocal.testing.parts import Parts
 
 _SIZES = (2, 10, 100, 1000, 10_000)
-_SHRINKING = 1.0
-_ASKED = 25
-_WATCHED = 25
 _MANY = 100
 _ROUNDS = 4  # how often pairs are combined again before they count as combined to the end
 _CUTS = "how pairs are cut into tasks and buffers depends on the inputs: results differ from those without a combiner"
@@ -94,17 +88,30 @@ def check_combiner(
     return LawReport(check.subject, tried)
 
 
+def work_combined(home: str, load: Callable[[], Any], pairs: Any) -> Any:
+    """For `Interpreters.ask`: what comes out of pairs of one task through the combiner, or the name of an error."""
+    left = outcome(lambda: CombinerTask(copy_here(load, home), pairs).records)
+    found = left if left.error is not None else reduced(copy_here(load, home), {0: left.records})
+    return found.records if found.error is None else type(found.error).__name__
+
+
 class _Check(Law):
     """The law for one job: `given` says whether the pairs are the user's.
 
-    `seen` are the (pairs, number) that were tried, `copy` the copy of the job for the example in hand: that there is no
+    `seen` are lists of pairs that were tried, `copy` the copy of the job for the example in hand: that there is no
     state is checked first, then one is enough.
     """
 
+    role = "combiner"
+    who = "a combiner"
+    what = "pairs"
+    alike = "a combiner and its reduce give the same in every process"
+    asked = 25
+    there = staticmethod(work_combined)
+
     def __init__(self, parts: Parts, given: bool) -> None:
-        super().__init__(parts, f"check_combiner({parts.name})", given)
+        super().__init__(parts, given)
         self.divided = not fixed_partitions(parts)
-        self.seen: dict[Any, tuple[list[Any], int]] = {}
         self.error: Exception | None = None
         self.failed: Any = None
         self.copy = parts.fresh()
@@ -129,7 +136,7 @@ class _Check(Law):
         self._changes(pairs)
         partitions = self._partitions(pairs, number)
         if len(self.seen) < 300:
-            self.seen.setdefault(frozen(pairs), (pairs, number))
+            self.seen.setdefault(frozen(pairs), pairs)
         for tasks in dealt(pairs, number):
             self._compare(pairs, tasks, partitions)
 
@@ -316,7 +323,7 @@ class _Check(Law):
 
     def leaves_something(self) -> None:
         """Check that there is anything at all; with a reduce its results say so."""
-        tried = [pairs for pairs, _ in data.spaced(self.seen.values(), _ASKED)]
+        tried = data.spaced(self.seen.values(), self.asked)
         if self.parts["reduce"] is None and not any(CombinerTask(self.parts.fresh(), some).records for some in tried):
             raise self.broken(
                 "a combiner gives what is in its buffer, when it is done at the latest",
@@ -326,53 +333,13 @@ class _Check(Law):
                 mend="return buffer.items() when done is true",
             )
 
-    def iterators(self) -> None:
-        """Check that no iterator is used after its end."""
-        for pairs, _ in data.spaced(self.seen.values(), _WATCHED):
-            fresh = self.parts.fresh()
-            spent = spent_in(fresh, "combiner", lambda log: CombinerTask(fresh, pairs))  # noqa: B023
-            if spent:
-                raise self.broken(
-                    "a combiner uses no iterator after its end",
-                    {"pairs": pairs},
-                    found=Words(spent),
-                    cluster="the same as here: what the second use is to give is missing from the results, silently",
-                    mend="make a list of it first",
-                )
+    def here(self, pairs: list[Any]) -> Outcome:
+        """What comes out without the combiner."""
+        return self._base(pairs, 1)
 
-    def elsewhere(self, interpreters: Interpreters) -> None:
-        """Check that the law holds in fresh interpreters."""
-        values = data.spaced(self.seen.values(), _ASKED)
-        broken = self._asked(interpreters, values)
-        until = time.monotonic() + _SHRINKING
-        smaller = broken
-        while smaller is not None and time.monotonic() < until:
-            broken = smaller
-            pairs = broken.counterexample["pairs"]
-            smaller = self._asked(interpreters, [(pairs[:n] + pairs[n + 1 :], 0) for n in range(len(pairs))])
-        if broken is not None:
-            raise broken
-
-    def _asked(self, interpreters: Interpreters, values: list[tuple[list[Any], int]]) -> LawBroken | None:
-        answers = list(zip(*interpreters.ask(work(work_combined, self.parts), [pairs for pairs, _ in values])))
-        for (pairs, _), outcomes in zip(values, answers):
-            expected = self._base(pairs, 1)
-            for seed, one in zip(interpreters.seeds, outcomes):
-                error = one.error or (one.value if isinstance(one.value, str) else None)
-                if expected.error is not None or (error is None and expected.same(Outcome(one.value))):
-                    continue
-                return self.broken(
-                    "a combiner and its reduce give the same in every process",
-                    {"pairs": pairs},
-                    expected=expected.shown,
-                    found=one.value if error is None else Words(error),
-                    cluster="a task that is executed again on another node gives other results: each has a hash seed, a"
-                    " working directory and a process of its own",
-                    mend="take no value from the order of a set, from hash() of a text, or from files that are only"
-                    " here (required_files brings them along)",
-                    replay=f"PYTHONHASHSEED={seed}",
-                )
-        return None
+    def task(self, fresh: Parts, pairs: list[Any], log: list[Spent]) -> CombinerTask:
+        """Run a buffer of the copy `fresh`; a combiner is handed no iterators."""
+        return CombinerTask(fresh, pairs)
 
 
 def dealt(pairs: list[Any], number: int) -> list[list[list[Any]]]:
@@ -463,10 +430,3 @@ def _excerpt(expected: Outcome, found: Outcome) -> tuple[Words, Words]:
         Words(f"{len(expected.records)} records, among them {missing[:3]!r:.200}"),
         Words(f"{len(found.records)} records, among them {extra[:3]!r:.200}"),
     )
-
-
-def work_combined(home: str, load: Callable[[], Any], pairs: Any) -> Any:
-    """For `Interpreters.ask`: what comes out of pairs of one task through the combiner, or the name of an error."""
-    left = outcome(lambda: CombinerTask(copy_here(load, home), pairs).records)
-    found = left if left.error is not None else reduced(copy_here(load, home), {0: left.records})
-    return found.records if found.error is None else type(found.error).__name__

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from discolocal.testing import pipelines, searching
 from discolocal.testing.laws import schedules
-from discolocal.testing.laws.breaking import LawBroken, LawReport, Words, raised
+from discolocal.testing.laws.breaking import LawBroken, LawReport, Words, raised, sendable
 from discolocal.testing.laws.clusters import check_clusters
 from discolocal.testing.laws.combiners import check_combiner
 from discolocal.testing.laws.maps import check_map
@@ -20,7 +20,6 @@ from discolocal.testing.laws.partitioner import check_partitioner
 from discolocal.testing.laws.portable import check_portable
 from discolocal.testing.laws.reduces import check_reduce
 from discolocal.testing.laws.schedules import Schedule
-from discolocal.testing.laws.tasks import sendable
 from discolocal.testing.parts import Parts, listed_inputs, resolve
 from discolocal.testing.records import Difference, canonical, difference
 from discolocal.testing.reference import reference_run

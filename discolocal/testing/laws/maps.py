@@ -16,7 +16,7 @@ from discolocal.testing import searching
 from discolocal.testing.drivers import classic
 from discolocal.testing.fresh import Interpreters, hash_seeds, how_many
 from discolocal.testing.laws import data, series
-from discolocal.testing.laws.breaking import LawBroken, LawReport, Words, raised
+from discolocal.testing.laws.breaking import LawBroken, LawReport, raised, sendable
 from discolocal.testing.laws.tasks import (
     Law,
     MapTask,
@@ -25,11 +25,9 @@ from discolocal.testing.laws.tasks import (
     frozen,
     map_task,
     outcome,
-    sendable,
-    spent_in,
-    work,
     work_map,
 )
+from discolocal.testing.spent import Spent
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -37,8 +35,6 @@ if TYPE_CHECKING:
     from discolocal.testing.parts import Parts
 
 _MANY = 60  # entries of one list of which each has a fresh copy for itself
-_ASKED = 60  # entries that fresh interpreters get
-_WATCHED = 25
 _SEVERAL = 5
 _PATIENCE = 0.3  # seconds for them
 _SHORT, _LONG, _LONGEST = 130, 1200, 30_000  # entries of one task
@@ -111,11 +107,15 @@ def _head(parts: Parts, entries: list[Any]) -> int:
 class _Check(Law):
     """The law for one job: `given` says whether the entries are the user's; `seen` are entries that were tried."""
 
+    role = who = "map"
+    what = "entry"
+    alike = "map gives the same pairs in every process"
+    asked = 60
+    there = staticmethod(work_map)
+
     def __init__(self, parts: Parts, given: bool) -> None:
-        super().__init__(parts, f"check_map({parts.name})", given)
+        super().__init__(parts, given)
         self.head: list[Any] = []
-        self.seen: dict[Any, Any] = {}
-        self.outcomes: dict[Any, Outcome] = {}
 
     def broken(self, law: str, example: dict[str, Any], **more: Any) -> LawBroken:
         """The error for a counterexample, with the entries that map_init took."""
@@ -279,42 +279,22 @@ class _Check(Law):
                 many = series.repeated(some, wrong + 1)
                 self._compare(many, found[: wrong + 1], [alone[at % len(some)] for at in range(wrong + 1)], "task")
 
-    def iterators(self) -> None:
-        """Check that no iterator is used after its end."""
-        for entry in data.spaced(self.seen.values(), _WATCHED):
-            fresh = self.parts.fresh()
-            spent = spent_in(fresh, "map", lambda log: MapTask(fresh, [*self.head, entry]))  # noqa: B023
-            if spent:
-                raise self.broken(
-                    "map uses no iterator after its end",
-                    {"entry": entry},
-                    found=Words(spent),
-                    cluster="the same as here: what the second use is to give is missing from the results, silently",
-                    mend="make a list of it first",
-                )
+    def here(self, entry: Any) -> Outcome:
+        """What `alone` gives."""
+        return self.alone(entry)
 
-    def elsewhere(self, interpreters: Interpreters) -> None:
-        """Check that fresh interpreters give the same pairs."""
-        entries = data.spaced(self.seen.values(), _ASKED)
-        if not entries:
-            return
-        expected = [self.alone(entry) for entry in entries]
-        answers = zip(*interpreters.ask(work(work_map, self.parts), [(self.head, entry) for entry in entries]))
-        for entry, wanted, outcomes in zip(entries, expected, answers):
-            for seed, one in zip(interpreters.seeds, outcomes):
-                error = one.error or (one.value if isinstance(one.value, str) else None)
-                if wanted.error is not None:
-                    continue
-                if error is None and wanted.same(Outcome(one.value)):
-                    continue
-                self._same_again(entry, wanted)
-                raise self.broken(
-                    "map gives the same pairs in every process",
-                    {"entry": entry},
-                    expected=wanted.shown,
-                    found=one.value if error is None else Words(error),
-                    cluster=_RETRIED + ": each node has a hash seed, a working directory and a process of its own",
-                    mend="take no value from the order of a set, from hash() of a text, or from files that are only"
-                    " here (required_files brings them along)",
-                    replay=f"PYTHONHASHSEED={seed}",
-                )
+    def task(self, fresh: Parts, entry: Any, log: list[Spent]) -> MapTask:
+        """Run a task of the copy `fresh`; a map is handed no iterators."""
+        return MapTask(fresh, [*self.head, entry])
+
+    def sent(self, entry: Any) -> tuple[list[Any], Any]:
+        """The entries that map_init takes, and the entry."""
+        return self.head, entry
+
+    def smaller(self, entry: Any) -> list[Any]:
+        """None: of a part of an entry nobody knows whether it is one."""
+        return []
+
+    def sure(self, entry: Any, wanted: Outcome) -> None:
+        """Raise LawBroken when an entry gives something else each time."""
+        self._same_again(entry, wanted)

@@ -14,9 +14,8 @@ from discolocal.error import DiscoError
 from discolocal.testing import searching
 from discolocal.testing.drivers import classic
 from discolocal.testing.fresh import Interpreters
-from discolocal.testing.laws.breaking import UNSAID, LawBroken, LawReport, Words, python, raised
+from discolocal.testing.laws.breaking import UNSAID, LawBroken, LawReport, Words, python, raised, sendable
 from discolocal.testing.laws.keykinds import Kinds, distinct_keys, equal_keys
-from discolocal.testing.laws.tasks import sendable
 from discolocal.testing.memory import MemoryTask, copied
 from discolocal.testing.parts import Parts
 from discolocal.testing.records import canonical

@@ -8,14 +8,13 @@ Functions run as copies that nothing has used before, as a node gets them.
 from __future__ import annotations
 
 import random
-import time
 from typing import TYPE_CHECKING, Any
 
 from discolocal.testing import searching
 from discolocal.testing.drivers import classic, run_reduce
 from discolocal.testing.fresh import Interpreters, hash_seeds, how_many
 from discolocal.testing.laws import data
-from discolocal.testing.laws.breaking import LawBroken, LawReport, Words, raised
+from discolocal.testing.laws.breaking import LawBroken, LawReport, Words, raised, sendable
 from discolocal.testing.laws.series import Series, climb
 from discolocal.testing.laws.tasks import (
     Law,
@@ -25,11 +24,9 @@ from discolocal.testing.laws.tasks import (
     fixed_partitions,
     frozen,
     outcome,
-    sendable,
-    spent_in,
-    work,
     work_reduce,
 )
+from discolocal.testing.spent import Spent
 from discolocal.worker.task_io import argument_count
 
 if TYPE_CHECKING:
@@ -37,10 +34,6 @@ if TYPE_CHECKING:
 
 _SIZES = (15, 150, 1500)
 _LARGEST = 30_000
-_ASKED = 30
-_WATCHED = 25
-_SHRINKING = 1.0  # seconds
-_AS_THEY_ARE = "as they are handed over, in the order of files that a cluster shuffles"
 _FILES = "the files of a partition are read in any order: results differ from run to run"
 
 
@@ -94,10 +87,15 @@ def check_reduce(
 class _Check(Law):
     """The law for one job: `given` says whether the pairs are the user's; `seen` are lists of pairs that were tried."""
 
+    role = who = "reduce"
+    what = "pairs"
+    alike = "reduce gives the same records in every process"
+    asked = 30
+    there = staticmethod(work_reduce)
+
     def __init__(self, parts: Parts, given: bool) -> None:
-        super().__init__(parts, f"check_reduce({parts.name})", given)
+        super().__init__(parts, given)
         self.one_partition = fixed_partitions(parts)
-        self.seen: dict[Any, list[Any]] = {}
         self.error: Exception | None = None
         self.failed: list[Any] = []
         self.holds: bool | None = None
@@ -314,53 +312,13 @@ class _Check(Law):
             f" default, such as {self.failed!r:.100}"
         ) from self.error
 
-    def iterators(self) -> None:
-        """Check that no iterator is used after its end."""
-        for pairs in data.spaced(self.seen.values(), _WATCHED):
-            fresh = self.parts.fresh()
-            spent = spent_in(fresh, "reduce", lambda log: ReduceTask(fresh, pairs, log))  # noqa: B023
-            if spent:
-                raise self.broken(
-                    "reduce uses no iterator after its end",
-                    {"pairs": pairs},
-                    found=Words(spent),
-                    cluster="the same as here: what the second use is to give is missing from the results, silently",
-                    mend="go through it once, or make a list of it first",
-                )
+    def here(self, pairs: list[Any]) -> Outcome:
+        """The records of a task, in a fresh copy of the job."""
+        return outcome(lambda: ReduceTask(self.parts.fresh(), pairs).records)
 
-    def elsewhere(self, interpreters: Interpreters) -> None:
-        """Check that fresh interpreters give the same records."""
-        broken = self._asked(interpreters, data.spaced(self.seen.values(), _ASKED))
-        until = time.monotonic() + _SHRINKING
-        smaller = broken
-        while smaller is not None and time.monotonic() < until:
-            broken = smaller
-            pairs = broken.counterexample["pairs"]
-            smaller = self._asked(interpreters, [pairs[:n] + pairs[n + 1 :] for n in range(len(pairs))])
-        if broken is not None:
-            raise broken
-
-    def _asked(self, interpreters: Interpreters, lists: list[list[Any]]) -> LawBroken | None:
-        """The first of these lists of pairs that gives other records in fresh interpreters than here, as an error."""
-        expected = [outcome(lambda pairs=pairs: ReduceTask(self.parts.fresh(), pairs).records) for pairs in lists]
-        answers = list(zip(*interpreters.ask(work(work_reduce, self.parts), lists)))
-        for pairs, wanted, outcomes in zip(lists, expected, answers):
-            for seed, one in zip(interpreters.seeds, outcomes):
-                error = one.error or (one.value if isinstance(one.value, str) else None)
-                if wanted.error is not None or (error is None and wanted.same(Outcome(one.value))):
-                    continue
-                return self.broken(
-                    "reduce gives the same records in every process",
-                    {"pairs": pairs},
-                    expected=wanted.shown,
-                    found=one.value if error is None else Words(error),
-                    cluster="a task that is executed again on another node gives other results: each has a hash seed, a"
-                    " working directory and a process of its own",
-                    mend="take no value from the order of a set, from hash() of a text, or from files that are only"
-                    " here (required_files brings them along)",
-                    replay=f"PYTHONHASHSEED={seed}",
-                )
-        return None
+    def task(self, fresh: Parts, pairs: list[Any], log: list[Spent]) -> ReduceTask:
+        """Run a task of the copy `fresh`."""
+        return ReduceTask(fresh, pairs, log)
 
     def notes(self) -> list[str]:
         """What is worth knowing about a reduce that keeps the law."""

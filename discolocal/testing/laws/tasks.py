@@ -11,18 +11,18 @@ from __future__ import annotations
 import pickle
 import time
 from collections.abc import Callable, Iterable, Iterator
-from enum import Enum
 from functools import partial
 from types import GeneratorType
-from typing import Any
+from typing import Any, ClassVar
 
-from discolocal.error import DiscoError
 from discolocal.jobdata import PLAIN
 from discolocal.testing.drivers import ENTRIES
-from discolocal.testing.laws.breaking import LawBroken, raised
+from discolocal.testing.fresh import Interpreters
+from discolocal.testing.laws import data
+from discolocal.testing.laws.breaking import LawBroken, Words, raised
 from discolocal.testing.memory import Home, MemoryTask, Scratch
 from discolocal.testing.parts import Parts
-from discolocal.testing.records import TOLERANCE, canonical, difference
+from discolocal.testing.records import TOLERANCE, by_state, canonical, difference
 from discolocal.testing.spent import Once, Spent, watched
 from discolocal.wire import byvalue
 from discolocal.wire.sortfile import decode, encode
@@ -33,6 +33,10 @@ from discolocal.worker.task_io import argument_count
 _BUDGET = 1.2
 """Seconds of the processor that a law spends on examples, if these are more than `_LEAST`."""
 _LEAST = 20
+_WATCHED = 25
+"""Values with which a law looks for iterators that are used after their end."""
+_SHRINKING = 1.0
+"""Seconds for a smaller counterexample of what fresh interpreters have found."""
 
 
 class Flood(Exception):
@@ -78,22 +82,6 @@ def outcome(call: Callable[..., list[Any]], *arguments: Any) -> Outcome:
         return Outcome([], error)
 
 
-def by_state(value: Any) -> Any:
-    """A value with its objects replaced by the names of their classes and their attributes."""
-    if isinstance(value, Enum):
-        return type(value).__qualname__, value.name
-    if isinstance(value, (tuple, list)):
-        return type(value)(map(by_state, value)) if type(value) in (tuple, list) else list(map(by_state, value))
-    if isinstance(value, dict):
-        return {canonical(by_state(key)): by_state(item) for key, item in value.items()}
-    if isinstance(value, (set, frozenset)):
-        return {canonical(by_state(item)) for item in value}
-    state = getattr(value, "__dict__", None)
-    if isinstance(state, dict) and not isinstance(value, type) and not callable(value):
-        return type(value).__qualname__, by_state(state)
-    return value
-
-
 def frozen(value: Any) -> Any:
     """A form of a value that changes when the value is changed; None for what cannot be followed."""
     try:
@@ -136,13 +124,24 @@ def pair_of(found: Any, function: str) -> tuple[Any, Any]:
 class Law:
     """What the laws of parts have in common.
 
-    Parameters and attributes: `parts` of the job; `subject` as in `LawBroken`; `given` whether the data are the user's.
+    Parameters and attributes: `parts` of the job; `given` whether the data are the user's; `subject` as in `LawBroken`;
+    `seen` values that were tried, by their form. Each law has `role`, the job parameter whose function it is about,
+    called `who` in texts; `what` its values are called in counterexamples; for `elsewhere` the law `alike`, how many
+    values are `asked` for, and `there`, the work that gives what comes of one in a fresh interpreter.
     """
 
-    def __init__(self, parts: Parts, subject: str, given: bool) -> None:
+    role: ClassVar[str]
+    who: ClassVar[str]
+    what: ClassVar[str]
+    alike: ClassVar[str]
+    asked: ClassVar[int]
+    there: ClassVar[Callable[..., Any]]
+
+    def __init__(self, parts: Parts, given: bool) -> None:
         self.parts = parts
-        self.subject = subject
         self.given = given
+        self.subject = f"check_{self.role}({parts.name})"
+        self.seen: dict[Any, Any] = {}
         self._until = time.process_time() + _BUDGET
         self._tried = 0
         self._broken = False
@@ -156,6 +155,74 @@ class Law:
         """Whether no more examples are to be tried, because they take too long; a found one is made smaller still."""
         self._tried += 1
         return not self._broken and self._tried > _LEAST and time.process_time() > self._until
+
+    def here(self, value: Any) -> Outcome:
+        """What comes of a value in this process."""
+        raise NotImplementedError
+
+    def task(self, fresh: Parts, value: Any, log: list[Spent]) -> object:
+        """Run a task of the copy `fresh` with a value; iterators that are handed to it tell `log`."""
+        raise NotImplementedError
+
+    def sent(self, value: Any) -> Any:
+        """What the work in fresh interpreters gets for a value."""
+        return value
+
+    def smaller(self, value: Any) -> list[Any]:
+        """The values that tell less than one that breaks the law: a list without one of its elements."""
+        return [value[:number] + value[number + 1 :] for number in range(len(value))]
+
+    def sure(self, value: Any, wanted: Outcome) -> None:
+        """Raise LawBroken when it is no matter of the process that another one has not what is `wanted` for a value."""
+
+    def iterators(self) -> None:
+        """Check that no iterator is used after its end."""
+        for value in data.spaced(self.seen.values(), _WATCHED):
+            fresh = self.parts.fresh()
+            spent = spent_in(fresh, self.role, partial(self.task, fresh, value))
+            if spent:
+                raise self.broken(
+                    f"{self.who} uses no iterator after its end",
+                    {self.what: value},
+                    found=Words(spent),
+                    cluster="the same as here: what the second use is to give is missing from the results, silently",
+                    mend="go through it once, or make a list of it first",
+                )
+
+    def elsewhere(self, interpreters: Interpreters) -> None:
+        """Check that fresh interpreters give the same."""
+        found = broken = self._differs(interpreters, data.spaced(self.seen.values(), self.asked))
+        until = time.monotonic() + _SHRINKING
+        while found is not None and time.monotonic() < until:
+            found = self._differs(interpreters, self.smaller(found.counterexample[self.what]))
+            broken = found or broken
+        if broken is not None:
+            raise broken
+
+    def _differs(self, interpreters: Interpreters, values: list[Any]) -> LawBroken | None:
+        """The first of these values of which something else comes in fresh interpreters than here, as an error."""
+        if not values:
+            return None
+        answers = zip(*interpreters.ask(work(self.there, self.parts), map(self.sent, values)))
+        for value, outcomes in zip(values, answers):
+            wanted = self.here(value)
+            for seed, one in zip(interpreters.seeds, outcomes):
+                error = one.error or (one.value if isinstance(one.value, str) else None)
+                if wanted.error is not None or (error is None and wanted.same(Outcome(one.value))):
+                    continue
+                self.sure(value, wanted)
+                return self.broken(
+                    self.alike,
+                    {self.what: value},
+                    expected=wanted.shown,
+                    found=one.value if error is None else Words(error),
+                    cluster="a task that is executed again on another node gives other results: each has a hash seed, a"
+                    " working directory and a process of its own",
+                    mend="take no value from the order of a set, from hash() of a text, or from files that are only"
+                    " here (required_files brings them along)",
+                    replay=f"PYTHONHASHSEED={seed}",
+                )
+        return None
 
 
 def followed(params: Any, init: Callable[..., Any] | None, source: Iterator[Any]) -> Callable[[], Any]:
@@ -366,23 +433,6 @@ def fixed_partitions(parts: Parts) -> bool:
             return source["partitions"] in (1, 0, None)
     given = getattr(type(parts.job), "partitions", ...)
     return given is not ... and given in (1, 0, None)
-
-
-def sendable(parts: Parts, subject: str) -> None:
-    """Raise LawBroken when the job cannot be sent to a node."""
-    try:
-        parts.data  # noqa: B018
-        parts.fresh()
-    except DiscoError as error:
-        raise LawBroken(
-            "the job can be sent to nodes",
-            subject,
-            {},
-            found=raised(error),
-            cluster="the job cannot be submitted",
-            mend="open files, locks and connections where they are used, in map_init or in the function; hand over"
-            " plain values in params",
-        ) from error
 
 
 # What fresh interpreters are asked
