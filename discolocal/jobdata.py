@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import sys
 import threading
 from functools import lru_cache
+from io import BytesIO
 from types import CodeType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,6 +27,7 @@ PROTOCOL = 5
 LOCAL, PYTHON, INSTALLED = "local", "python", "installed"
 #: Types of values that hold no functions: a parameter may be a list of a million of them.
 PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes})
+_MANY = 64  # inputs of a job
 _stdlib = os.path.dirname(os.path.realpath(os.__file__)) + os.sep
 _lock = threading.Lock()
 
@@ -108,20 +111,54 @@ def dumped(job: Any, jobargs: dict[str, Any], dump: Callable[[object], T]) -> T:
     Raises DiscoError naming the parameter that cannot be pickled.
     """
     modules = home_modules(job, jobargs)
+    objects = job, _folded(jobargs)
     try:
         with _by_value(modules):
-            return dump((job, jobargs))
+            return dump(objects)
     except Exception as error:
         by_value = error
     try:
-        return dump((job, jobargs))
+        return dump(objects)
     except Exception:
         raise DiscoError(_blame(job, jobargs, modules, by_value)) from by_value
 
 
-def _dumps(value: object) -> bytes:
-    from io import BytesIO
+def _folded(jobargs: dict[str, Any]) -> dict[str, Any]:
+    """`jobargs` with many inputs as a pickle of their own.
 
+    Every task loads the arguments, and hardly one of them looks at the inputs of all others.
+    """
+    inputs = jobargs.get("input")
+    if type(inputs) is not list or len(inputs) < _MANY or not all(map(_is_plain, inputs)):
+        return jobargs
+    return {**jobargs, "input": _Inputs(inputs)}
+
+
+def _is_plain(source: object) -> bool:
+    return type(source) is str or (type(source) is list and all(type(url) is str for url in source))
+
+
+class _Inputs:
+    """Stands for many inputs while they are pickled."""
+
+    def __init__(self, inputs: list[Any]) -> None:
+        self._inputs = inputs
+
+    def __reduce__(self) -> tuple[Callable[[bytes], Any], tuple[bytes]]:
+        return many_inputs, (pickle.dumps(self._inputs, PROTOCOL),)
+
+
+def many_inputs(data: bytes) -> Any:
+    """The inputs of a job that has many of them, as they stand in its data: lists and texts. Raises UnpicklingError."""
+    return _Texts(BytesIO(data)).load()
+
+
+class _Texts(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        raise pickle.UnpicklingError(f"the inputs of a job are lists of texts, without {module}.{name}")
+
+
+def _dumps(value: object) -> bytes:
     from discolocal.worker.travel.pickler import JobPickler
 
     file = BytesIO()

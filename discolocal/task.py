@@ -112,6 +112,26 @@ class Task:
     @property
     def jobobjs(self) -> tuple[Any, dict[str, Any]]:
         """The job and the keyword arguments of `run`, as they were when the job was submitted (reference 1.8)."""
+        from discolocal.worker.apart import Unread
+
+        objects = self._load()
+        inputs = objects[1].get("input")
+        if isinstance(inputs, Unread):
+            objects[1]["input"] = inputs.read()
+        return objects
+
+    @property
+    def job_to_run(self) -> tuple[Any, dict[str, Any]]:
+        """The same, without the inputs where they were not loaded and the worker, the library's own, does not look."""
+        job, jobargs = self._load()
+        if type(job.worker).__module__.startswith("discolocal."):
+            from discolocal.worker.apart import Unread
+
+            if isinstance(jobargs.get("input"), Unread):
+                return job, {name: value for name, value in jobargs.items() if name != "input"}
+        return self.jobobjs
+
+    def _load(self) -> tuple[Any, dict[str, Any]]:
         from discolocal.worker import ahead
 
         if self._jobobjs is None and not self.inline:

@@ -11,6 +11,7 @@ import pickle
 from functools import partial
 from typing import Any
 
+from discolocal.jobdata import many_inputs
 from discolocal.worker.base import Worker
 
 _MAKER, _BASES, _IDENTITY = "_make_skeleton_class", 2, 4
@@ -20,13 +21,26 @@ _MAKER, _BASES, _IDENTITY = "_make_skeleton_class", 2, 4
 def loads(data: bytes) -> Any:
     """What was pickled; classes of jobs and workers that went by value are new ones. Raises as `pickle.loads`.
 
-    All other classes are those of the caller: records of them are sent back.
+    Many inputs are `Unread`. All other classes are those of the caller: records of them are sent back.
     """
     return _Unpickler(io.BytesIO(data)).load()
 
 
+class Unread:
+    """The inputs of a job that has many, not loaded yet; `read` loads them."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def read(self) -> Any:
+        """The inputs."""
+        return many_inputs(self._data)
+
+
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == (many_inputs.__module__, many_inputs.__qualname__):
+            return Unread
         found = super().find_class(module, name)
         return partial(_make, found) if name == _MAKER and module.startswith("cloudpickle") else found
 

@@ -121,7 +121,7 @@ def _run(task: Task) -> None:
             try:
                 if task.faults is not None:
                     task.faults.at("import")
-                job, jobargs = task.jobobjs
+                job, jobargs = task.job_to_run
                 if task.faults is not None:
                     task.faults.at("init")
                 job.worker.start(task, job, **jobargs)
