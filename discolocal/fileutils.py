@@ -35,7 +35,7 @@ class AtomicFile:
     def __init__(self, path: str) -> None:
         self.path = path
         self.partial = f"{path}.partial"
-        directory = os.path.dirname(path) or "."
+        directory = path.rpartition("/")[0] or ("/" if path.startswith("/") else ".")
         try:
             free = os.statvfs(directory)
         except FileNotFoundError:

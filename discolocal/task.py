@@ -112,30 +112,32 @@ class Task:
     @property
     def jobobjs(self) -> tuple[Any, dict[str, Any]]:
         """The job and the keyword arguments of `run`, as they were when the job was submitted (reference 1.8)."""
-        from discolocal.worker.apart import Unread
-
         objects = self._load()
-        inputs = objects[1].get("input")
-        if isinstance(inputs, Unread):
-            objects[1]["input"] = inputs.read()
+        if self.inline:
+            from discolocal.worker.apart import Unread
+
+            inputs = objects[1].get("input")
+            if isinstance(inputs, Unread):
+                objects[1]["input"] = inputs.read()
         return objects
 
     @property
     def job_to_run(self) -> tuple[Any, dict[str, Any]]:
         """The same, without the inputs where they were not loaded and the worker, the library's own, does not look."""
         job, jobargs = self._load()
-        if type(job.worker).__module__.startswith("discolocal."):
+        if self.inline and type(job.worker).__module__.startswith("discolocal."):
             from discolocal.worker.apart import Unread
 
             if isinstance(jobargs.get("input"), Unread):
                 return job, {name: value for name, value in jobargs.items() if name != "input"}
         return self.jobobjs
 
-    def _load(self) -> tuple[Any, dict[str, Any]]:
-        from discolocal.worker import ahead
+    def take(self, objects: tuple[Any, dict[str, Any]] | None) -> None:
+        """Have these as `jobobjs`, if there are any: they were loaded for this process."""
+        if objects is not None and not self.inline:
+            self._jobobjs = objects
 
-        if self._jobobjs is None and not self.inline:
-            self._jobobjs = ahead.loaded(self.jobfile)
+    def _load(self) -> tuple[Any, dict[str, Any]]:
         if self._jobobjs is None:
             import pickle
 
@@ -223,7 +225,7 @@ class Task:
 
     def file(self, location: str) -> str:
         """The path by which this process opens the file at `location`, a path relative to the job home."""
-        return os.path.join(self.home, location) if self.home else location
+        return f"{self.home}/{location}" if self.home and not location.startswith("/") else location
 
     def url(self, location: str) -> str:
         """The ``disco://`` url of a file of this job on this host (reference 2.8)."""

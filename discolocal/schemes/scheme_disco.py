@@ -42,7 +42,7 @@ def find_local(url: str, task: Task | None) -> str | None:
         raise DataError(str(error), url) from error
     roots = [*schemes.data_roots, *([task.disco_data] if task is not None and task.disco_data else [])]
     for root in reversed(roots):
-        path = os.path.join(root, relative)
+        path = f"{root}/{relative}"
         if os.path.exists(path):
             return path
     parts = relative.split("/")  # host, two hex digits, job, what the job has written

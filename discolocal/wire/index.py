@@ -7,6 +7,7 @@ before 0.5 wrote two columns, without the size.
 from __future__ import annotations
 
 import zlib
+from itertools import repeat
 from typing import NamedTuple
 
 from discolocal.error import DataError, DiscoError
@@ -53,7 +54,8 @@ def parse(data: bytes, name: str) -> list[Line]:
     if data and not data.endswith(b"\n"):
         raise DataError("Truncated index: the last line has no end", name)
     text = data.decode("utf-8", "surrogateescape")
-    return [_line(line, number, name) for number, line in enumerate(text.split("\n")[:-1], 1)]
+    lines = text.split("\n")[:-1]
+    return list(map(_line, lines, range(1, len(lines) + 1), repeat(name)))
 
 
 def too_large(name: str) -> DataError:

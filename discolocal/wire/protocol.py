@@ -105,7 +105,7 @@ class FrameParser:
         if self._error is not None:
             raise self._error
         buffer = self._buffer
-        if not self._head and not self._read_head():
+        if not buffer or (not self._head and not self._read_head()):
             return None
         if len(buffer) < self._total:
             return None

@@ -18,6 +18,8 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 from weakref import ref
 
+from discolocal.worker.apart import is_of_job
+
 _LIBRARY = ("discolocal.schemes.", "discolocal.wire.", "discolocal.worker.")
 _PLAIN = frozenset(
     {"_bisect", "_collections", "_heapq", "_operator", "_struct", "base64", "binascii", "bisect", "collections"}
@@ -83,10 +85,11 @@ def loaded(jobfile: str) -> Any:
     """The objects of that job, None when they are not loaded. For a worker: what it pickles names the job's classes."""
     if _kept is None or _kept.jobfile != jobfile:
         return None
-    from cloudpickle.cloudpickle import _lookup_class_or_track
+    if _kept.classes:
+        from cloudpickle.cloudpickle import _lookup_class_or_track
 
-    for identity, made in _kept.classes:
-        _lookup_class_or_track(identity, made)
+        for identity, made in _kept.classes:
+            _lookup_class_or_track(identity, made)
     return _kept.objects
 
 
@@ -197,7 +200,8 @@ def _make_class(made: list[tuple[Any, type]], make: Any, metaclass: Any, *given:
         raise _Refused(f"{given[0]}: its class is not `type`")
     arguments = (metaclass, *given)
     cls: type = make(*arguments[:_IDENTITY], None, *arguments[_IDENTITY + 1 :])
-    made.append((arguments[_IDENTITY], cls))
+    if not is_of_job(cls.__bases__):
+        made.append((arguments[_IDENTITY], cls))
     return cls
 
 

@@ -45,8 +45,13 @@ class _Unpickler(pickle.Unpickler):
         return partial(_make, found) if name == _MAKER and module.startswith("cloudpickle") else found
 
 
+def is_of_job(bases: tuple[type, ...]) -> bool:
+    """Whether a class of these bases is one of jobs or workers, which no record holds."""
+    ancestors = [ancestor for base in bases for ancestor in base.__mro__]
+    return Worker in ancestors or any((one.__module__, one.__name__) == ("discolocal.job", "Job") for one in ancestors)
+
+
 def _make(maker: Any, *given: Any) -> Any:
-    ancestors = [ancestor for base in given[_BASES] for ancestor in base.__mro__]
-    if Worker in ancestors or any((one.__module__, one.__name__) == ("discolocal.job", "Job") for one in ancestors):
+    if is_of_job(given[_BASES]):
         given = (*given[:_IDENTITY], None, *given[_IDENTITY + 1 :])
     return maker(*given)

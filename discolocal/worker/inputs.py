@@ -74,19 +74,20 @@ class TaskInput:
         """
         used: list[int] = []
         while True:
-            replicas = [pair for pair in self.ask() if pair[0] not in used]
+            replicas = self.ask()
+            if used:
+                replicas = [pair for pair in replicas if pair[0] not in used]
             if not replicas:
                 break
             # A file of this host is cheaper and surer than any other.
-            rid, url = min(replicas, key=lambda pair: not _is_here(pair[1], self.task))
+            rid, url = min(replicas, key=self._is_elsewhere) if len(replicas) > 1 else replicas[0]
             used.append(rid)
             yield url
         self.task.request("INPUT_ERR", [self.id, used])
 
-
-def _is_here(url: str, task: Task) -> bool:
-    scheme, found, rest = url.partition("://")
-    return found == "" or scheme == "raw" or rest.partition("/")[0].partition(":")[0] == task.host
+    def _is_elsewhere(self, replica: tuple[int, str]) -> bool:
+        scheme, found, rest = replica[1].partition("://")
+        return not (found == "" or scheme == "raw" or rest.partition("/")[0].partition(":")[0] == self.task.host)
 
 
 def _ask(task: Task, id: int) -> list[tuple[int, str]]:
@@ -98,7 +99,7 @@ def _ask(task: Task, id: int) -> list[tuple[int, str]]:
             continue
         if rows and rows[0][1] == "failed":
             raise DataError("Can't handle broken input", f"input {id}")
-        return [(rid, url) for rid, url in rows[0][3]] if rows else []
+        return list(map(tuple, rows[0][3])) if rows else []
 
 
 def task_inputs(task: Task) -> Iterator[TaskInput]:
@@ -109,7 +110,7 @@ def task_inputs(task: Task) -> Iterator[TaskInput]:
         for id, _status, label, replicas in rows:
             if id not in seen:
                 seen.append(id)
-                yield TaskInput(task, id, label, [(rid, url) for rid, url in replicas])
+                yield TaskInput(task, id, label, list(map(tuple, replicas)))
         if state == "done":
             return
 

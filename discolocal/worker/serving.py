@@ -10,7 +10,7 @@ from discolocal.active import activated
 from discolocal.error import DataError
 from discolocal.task import Task
 from discolocal.wire.protocol import VERSION
-from discolocal.worker import aliases
+from discolocal.worker import ahead, aliases
 from discolocal.worker.channel import ChannelClosed
 from discolocal.worker.libraries import libraries_found
 from discolocal.worker.messages import redirected
@@ -112,8 +112,8 @@ def _run_measured(task: Task, asked: str) -> None:
 
 
 def _run(task: Task) -> None:
-    home = os.path.dirname(task.jobfile)
-    lib = os.path.join(home, "lib")
+    home = task.jobfile.rpartition("/")[0]
+    lib = f"{home}/lib"
     added = [path for path in (home, lib) if path not in sys.path]
     sys.path[:0] = added
     try:
@@ -121,6 +121,7 @@ def _run(task: Task) -> None:
             try:
                 if task.faults is not None:
                     task.faults.at("import")
+                task.take(ahead.loaded(task.jobfile))
                 job, jobargs = task.job_to_run
                 if task.faults is not None:
                     task.faults.at("init")

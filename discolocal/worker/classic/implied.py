@@ -33,9 +33,12 @@ def implied_names(values: Iterable[Any], is_module: Callable[[str], bool] | None
 
     `is_module` says which names are those of modules, by default of Python's.
     """
-    functions = [function for value in values for function in job_functions(value)]
+    functions = list(job_functions(list(values)))
     named = is_module or sys.stdlib_module_names.__contains__
-    suspects = {function: names for function in functions if (names := _suspects(function, named))}
+    suspects = {}
+    for function in functions:
+        if names := _suspects(function, named):
+            suspects[function] = names
     if not suspects:
         return {}
     found: dict[str, str] = {}
@@ -72,7 +75,8 @@ def _user_modules() -> Callable[[str], bool]:
 
 def implied_modules(values: Iterable[Any]) -> dict[str, ModuleType]:
     """The same modules, imported, by their names."""
-    return {name: importlib.import_module(name) for name in implied_names(values)}
+    names = implied_names(values)
+    return {name: importlib.import_module(name) for name in names} if names else {}
 
 
 def _suspects(function: FunctionType, is_module: Callable[[str], bool]) -> set[str]:
@@ -80,12 +84,12 @@ def _suspects(function: FunctionType, is_module: Callable[[str], bool]) -> set[s
     if str(function.__module__).startswith("discolocal."):
         return set()
     space, known = function.__globals__, injected_names()
-    return {
-        name
-        for part in codes(function.__code__)
-        for name in part.co_names
-        if name not in space and name not in known and not hasattr(builtins, name) and is_module(name)
-    }
+    found = set()
+    for part in codes(function.__code__):
+        for name in part.co_names:
+            if name not in space and name not in known and not hasattr(builtins, name) and is_module(name):
+                found.add(name)
+    return found
 
 
 def globals_of(function: FunctionType) -> tuple[set[str], set[str]]:

@@ -52,12 +52,15 @@ class StageInput(SerialInput):
     """
 
     def __init__(self, task: Task, members: list[Member], open: Opener) -> None:
-        sizes = {member.url: member.size for member in members if isinstance(member, Line)}
-        super().__init__(
-            [member if isinstance(member, TaskInput) else [member.url] for member in members],
-            task=task,
-            open=lambda url: open(url, sizes.get(url, -1)),
-        )
+        sizes: dict[str, int] = {}
+        sources: list[TaskInput | list[str]] = []
+        for member in members:
+            if isinstance(member, TaskInput):
+                sources.append(member)
+            else:
+                sources.append([member.url])
+                sizes[member.url] = member.size
+        super().__init__(sources, task=task, open=lambda url: open(url, sizes.get(url, -1)))
 
 
 class StageRun:

@@ -75,13 +75,15 @@ class Worker(BaseWorker):
             self[key] = self.getitem(key, job, jobargs)
         check_version(self["version"])
         task.encoding = self["encoding"]
-        stages = [entry[1] for entry in self["pipeline"]]
-        place = next((place for place, stage in enumerate(stages) if stage.name == task.stage), None)
-        if place is None:
+        pipeline = self["pipeline"]
+        for entry in pipeline:
+            if entry[1].name == task.stage:
+                break
+        else:
             raise NotImplementedError(f"The pipeline of {type(job).__qualname__} has no stage {task.stage!r}")
-        given = list(job_functions([stages[place], self["params"]]))  # functions of other stages do not run here
+        given = list(job_functions([entry[1], self["params"]]))  # functions of other stages do not run here
         inject(given, {**implied_modules(given), **required_modules(self["required_modules"])})
-        self.run_stage(task, stages[place], place == 0, place == len(stages) - 1)
+        self.run_stage(task, entry[1], entry is pipeline[0], entry is pipeline[-1])
 
     def run_stage(self, task: Task, stage: Stage, first: bool, last: bool) -> None:
         """Run a stage, which may be the first or last one of the pipeline."""
