@@ -18,7 +18,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 from weakref import ref
 
-from discolocal.worker.apart import is_of_job
+from discolocal.worker.apart import identity, is_of_job, new_class
 
 _LIBRARY = ("discolocal.schemes.", "discolocal.wire.", "discolocal.worker.")
 _PLAIN = frozenset(
@@ -47,7 +47,6 @@ _MAKERS = frozenset({"_function_setstate", "_get_dataclass_field_type_sentinel",
 """Functions of cloudpickle that call nothing of what they are given."""
 _REFUSED = frozenset({"__del__", "__reduce__", "__reduce_ex__"})
 """Names in a class of the user: what would run when its instances go, and what may have them made in any way."""
-_IDENTITY = 4  # the place of a class's identity among the arguments of `_make_skeleton_class`
 _HEAP_TYPE = 1 << 9  # the flag of classes that were made by a `class` statement
 
 
@@ -198,10 +197,9 @@ def _make_class(made: list[tuple[Any, type]], make: Any, metaclass: Any, *given:
     """A class of the user. That of another job, with the same identity, is another one: nothing here is to know it."""
     if metaclass is not type:
         raise _Refused(f"{given[0]}: its class is not `type`")
-    arguments = (metaclass, *given)
-    cls: type = make(*arguments[:_IDENTITY], None, *arguments[_IDENTITY + 1 :])
+    cls = new_class(make, metaclass, *given)
     if not is_of_job(cls.__bases__):
-        made.append((arguments[_IDENTITY], cls))
+        made.append((identity(metaclass, *given), cls))
     return cls
 
 

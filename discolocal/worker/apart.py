@@ -51,7 +51,17 @@ def is_of_job(bases: tuple[type, ...]) -> bool:
     return Worker in ancestors or any((one.__module__, one.__name__) == ("discolocal.job", "Job") for one in ancestors)
 
 
-def _make(maker: Any, *given: Any) -> Any:
-    if is_of_job(given[_BASES]):
-        given = (*given[:_IDENTITY], None, *given[_IDENTITY + 1 :])
-    return maker(*given)
+def new_class(maker: Any, *given: Any) -> type:
+    """A class made by that function of cloudpickle, which does not find it again by its identity."""
+    made: type = maker(*given[:_IDENTITY], None, *given[_IDENTITY + 1 :])
+    return made
+
+
+def identity(*given: Any) -> Any:
+    """The identity among the arguments of that function."""
+    return given[_IDENTITY]
+
+
+def _make(maker: Any, *given: Any) -> type:
+    made: type = new_class(maker, *given) if is_of_job(given[_BASES]) else maker(*given)
+    return made

@@ -24,7 +24,7 @@ from discolocal.cluster.transitions import (
     TaskFailed,
     TaskFatal,
 )
-from tests.behaviour.test_state import NAME, NODES, index, launches, logs, raw
+from tests.behaviour.executor import NAME, NODES, index, launches, logs, raw
 
 # The state machine
 
