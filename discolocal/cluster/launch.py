@@ -148,7 +148,7 @@ def plain_fork() -> Callable[[], int]:
 
     In the child Python makes all its locks anew and calls what modules have registered, since another thread may have
     been in the middle of something. Where there was none nothing has to be done, but for random numbers, which would be
-    the same ones in every child. It is a quarter of the memory that a quick task copies. The function raises OSError.
+    the same ones in every child. It saves a tenth of the time of a quick task. The function raises OSError.
     """
     if not sys.platform.startswith("linux"):
         return os.fork
