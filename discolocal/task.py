@@ -85,7 +85,6 @@ class Task:
         self.failure: tuple[BaseException, str] | None = None
         self._jobobjs: tuple[Any, dict[str, Any]] | None = None
         self._warned: set[str] = set()
-        self._uid = ""
         self._directory = ""
         self._group = ""
         self._puts = 0
@@ -174,9 +173,7 @@ class Task:
     @property
     def uid(self) -> str:
         """``<stage>:<group>-<taskid>-<two hex digits>-<pid>``; the directory of that name is made on first use."""
-        if not self._uid:
-            self._make_directory()
-        return self._uid
+        return self.directory.partition("/")[2]
 
     @property
     def directory(self) -> str:
@@ -200,7 +197,7 @@ class Task:
                     os.mkdir(f"{parent}/{uid}")
             except FileExistsError:
                 continue
-            self._uid, self._directory = uid, f"{digits}/{uid}"
+            self._directory = f"{digits}/{uid}"
             return
         raise DiscoError(f"No free name for the directory of {self.stage}:{self.taskid} in {os.path.abspath(parent)}")
 

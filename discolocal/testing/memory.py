@@ -167,7 +167,7 @@ class MemoryTask(Task):
 
     def _make_directory(self) -> None:
         uid = f"{self.stage}:{self._safe_group()}-{self.taskid}-00-0"
-        self._uid, self._directory = uid, f"{names.hex2(uid)}/{uid}"
+        self._directory = f"{names.hex2(uid)}/{uid}"
 
     def file(self, location: str) -> str:
         """A path for a file that somebody writes nevertheless."""

@@ -48,12 +48,17 @@ def encode_hunk(data: bytes, level: int = DEFAULT_LEVEL) -> bytes:
     if level != STORED:
         body = zlib.compress(data, level)
     elif len(data) <= _ONE_BLOCK:
-        # As zlib makes it, which clears 64 KiB of memory for that.
-        size = len(data).to_bytes(2, "little"), (0xFFFF - len(data)).to_bytes(2, "little")
-        body = b"".join((_STORED, *size, data, zlib.adler32(data).to_bytes(4, "big")))
+        body = _stored(data)  # as zlib makes it, which clears 64 KiB of memory for that
     else:
         body = zlib.compress(data, 0)
     return _HEADER.pack(_FIRST, 1, crc, len(body)) + body
+
+
+def _stored(data: bytes) -> bytes:
+    """A zlib container that holds at most 65,535 bytes in one block, not compressed."""
+    size = len(data)
+    sizes = size.to_bytes(2, "little"), (0xFFFF - size).to_bytes(2, "little")
+    return b"".join((_STORED, *sizes, data, zlib.adler32(data).to_bytes(4, "big")))
 
 
 @cache
@@ -403,11 +408,9 @@ def _hunks(
 
 def _plain(body: bytes, compressed: int, crc: int) -> bytes:
     hunk = body
-    if compressed and body.startswith(_STORED) and len(body) == 11 + (size := int.from_bytes(body[3:5], "little")):
+    if compressed and body.startswith(_STORED) and len(body) == 11 + int.from_bytes(body[3:5], "little"):
         hunk = body[7:-4]
-        if int.from_bytes(body[5:7], "little") != 0xFFFF - size or zlib.adler32(hunk) != int.from_bytes(
-            body[-4:], "big"
-        ):
+        if body != _stored(hunk):
             raise ValueError("wrong checksum of a stored block")
     elif compressed:
         unzip = zlib.decompressobj()

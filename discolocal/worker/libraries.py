@@ -18,22 +18,20 @@ class libraries_found:
 
     def __init__(self, directory: str) -> None:
         self._directory = directory
+        self._ctypes: Any = None
         self._original: Any = None
 
     def __enter__(self) -> None:
         if _has_libraries(self._directory):
             import ctypes
 
-            module: Any = ctypes  # `_dlopen` is what CDLL and its kin open libraries with
-            self._original = module._dlopen
-            module._dlopen = _Finder(self._original, self._directory)
+            self._ctypes = ctypes
+            self._original = self._ctypes._dlopen  # what CDLL and its kin open libraries with
+            self._ctypes._dlopen = _Finder(self._original, self._directory)
 
     def __exit__(self, *exc: object) -> None:
-        if self._original is not None:
-            import ctypes
-
-            module: Any = ctypes
-            module._dlopen = self._original
+        if self._ctypes is not None:
+            self._ctypes._dlopen = self._original
 
 
 def _has_libraries(directory: str) -> bool:

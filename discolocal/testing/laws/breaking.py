@@ -130,7 +130,7 @@ def reraise(broken: LawBroken, cause: BaseException | None = None) -> NoReturn:
 def sendable(parts: Parts, subject: str) -> None:
     """Raise LawBroken when the job cannot be sent to a node."""
     try:
-        parts.data  # noqa: B018
+        parts.data  # noqa: B018  it is made when it is asked for
         parts.fresh()
     except DiscoError as error:
         raise LawBroken(
