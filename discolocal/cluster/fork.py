@@ -33,7 +33,7 @@ from discolocal.worker.serving import MEASURING, own_process
 
 _LENGTH = struct.Struct("!I")
 _CHUNK = 1 << 16
-_MOST_SPARES = 8
+_MOST_SPARES = 16
 _REHEARSE_AFTER = 40  # tasks of a worker: so many are as quick without
 _LOAD_AFTER = 16  # tasks of a job
 _QUICK = 0.2  # seconds in which a spare worker gets a task where tasks follow one another

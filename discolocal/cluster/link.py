@@ -7,11 +7,13 @@ owns it polls `fileno()` and calls `receive` and `flush` when the descriptor is 
 
 from __future__ import annotations
 
+import os
 import pickle
-import socket
 import struct
 from typing import Any
 
+LONGEST = 86_400.0
+"""Seconds for which a link may be polled at once: the system counts milliseconds, in 31 bits."""
 _LENGTH = struct.Struct("!I")
 _CHUNK = 1 << 16  # bytes read at once: more would be mapped and unmapped for every read
 
@@ -21,18 +23,22 @@ class LinkClosed(Exception):
 
 
 class Link:
-    """A buffered, non-blocking message link over a connected stream socket."""
+    """A buffered, non-blocking message link over a connected stream socket, which is its own from now on.
 
-    def __init__(self, sock: socket.socket) -> None:
-        sock.setblocking(False)
-        self._sock = sock
+    Parameters: `fd` the socket's descriptor. Not a socket object: the node has no need of their module, and each page
+    of memory that it has makes its forks dearer.
+    """
+
+    def __init__(self, fd: int) -> None:
+        os.set_blocking(fd, False)
+        self._fd = fd
         self._inbox = bytearray()
         self._outbox = bytearray()
         self._posted: list[object] = []
 
     def fileno(self) -> int:
-        """The socket's descriptor."""
-        return self._sock.fileno()
+        """The socket's descriptor, -1 when it is closed."""
+        return self._fd
 
     @property
     def wants_write(self) -> bool:
@@ -56,7 +62,7 @@ class Link:
             self._outbox += _LENGTH.pack(len(data)) + data
         while self._outbox:
             try:
-                sent = self._sock.send(self._outbox)
+                sent = os.write(self._fd, self._outbox)
             except (BlockingIOError, InterruptedError):
                 return
             except OSError:
@@ -67,7 +73,7 @@ class Link:
     def receive(self) -> list[Any]:
         """Return the messages that are complete. Raises LinkClosed when the other end is gone."""
         try:
-            data = self._sock.recv(_CHUNK)
+            data = os.read(self._fd, _CHUNK)
         except (BlockingIOError, InterruptedError):
             return []
         except OSError as error:
@@ -89,5 +95,7 @@ class Link:
         return messages
 
     def close(self) -> None:
-        """Close the socket."""
-        self._sock.close()
+        """Close the socket. Safe to call twice."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)

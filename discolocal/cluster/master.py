@@ -21,7 +21,7 @@ from typing import Any
 
 from discolocal.cluster.homes import LOCK_TIME
 from discolocal.cluster.jobrun import JobRun, Work
-from discolocal.cluster.link import LinkClosed
+from discolocal.cluster.link import LONGEST, LinkClosed
 from discolocal.cluster.orders import Key, MoreInputs, TaskEnd, TaskEvent, WorkerStarted, order_inputs
 from discolocal.cluster.pool import NodeProcess, pool
 from discolocal.cluster.scheduler import Placement, Scheduler
@@ -286,7 +286,7 @@ class Master:
     def _timeout(self) -> float | None:
         if not self._deadlines:
             return None
-        return max(0.0, min(self._deadlines.values()) - time.monotonic())
+        return max(0.0, min(min(self._deadlines.values()) - time.monotonic(), LONGEST))
 
     def _check_deadlines(self) -> None:
         now = time.monotonic()

@@ -19,40 +19,30 @@ import contextlib
 import faulthandler
 import fcntl
 import gc
-import importlib
+import math
 import os
-import selectors
+import select
 import signal
-import socket
 import sys
 import time
 import traceback
 from collections.abc import Callable
 from typing import Any
 
-from discolocal.cluster import bytecode, homes
+from discolocal.cluster import bytecode, homes, preloaded
 from discolocal.cluster.exec import Exec
 from discolocal.cluster.execution import TaskRun
 from discolocal.cluster.fork import Fork
 from discolocal.cluster.helper import Helper, Outcome
 from discolocal.cluster.launch import Launched, Launcher
-from discolocal.cluster.link import Link, LinkClosed
+from discolocal.cluster.link import LONGEST, Link, LinkClosed
 from discolocal.cluster.orders import READY, Key, MoreInputs, TaskEnd, TaskEvent, TaskOrder, WorkerStarted
 from discolocal.wire import event as texts
 
 _CHUNK = 1 << 16  # bytes read at once: more would be mapped and unmapped for every read
 _LOG_TAIL = 1 << 20  # bytes of stray output that are passed on
 _REST = 1.0  # seconds after the last start of a task at which spare workers that nobody has needed are ended
-# What every task needs: imported once by the node, so that its forks have it.
-_PRELOADED = (
-    "cloudpickle",
-    "discolocal.job",
-    "discolocal.schemes.scheme_raw",
-    "discolocal.util",
-    "discolocal.worker.jobhome",
-    "discolocal.worker.pipeline.worker",
-    "traceback",
-)
+_READ, _WRITE = select.POLLIN, select.POLLOUT  # with either may come that the other end is gone
 
 
 class _Running:
@@ -76,19 +66,19 @@ class Node:
         self._tasks: dict[Key, _Running] = {}
         self._by_fd: dict[int, _Running] = {}
         self._helpers: dict[int, Helper] = {}
-        self._selector = selectors.DefaultSelector()
+        self._poll = select.poll()
         self._wakeup, wakeup_write = os.pipe()
         os.set_blocking(self._wakeup, False)
         os.set_blocking(wakeup_write, False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wakeup_write, warn_on_full_buffer=False)
         self._ending: list[Launched] = []
-        self._interest = selectors.EVENT_READ
+        self._interest = _READ
         self._next: float | None = None  # the earliest deadline, in seconds of `time.monotonic`
         self._rest_at: float | None = None
         self._spares_used = True
-        self._selector.register(link.fileno(), selectors.EVENT_READ)
-        self._selector.register(self._wakeup, selectors.EVENT_READ)
+        self._poll.register(link.fileno(), _READ)
+        self._poll.register(self._wakeup, _READ)
 
     def run(self) -> None:
         """Serve until the master is gone."""
@@ -97,12 +87,12 @@ class Node:
             self._prepare()
             while True:
                 self._link.flush()
-                interest = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._link.wants_write else 0)
+                interest = _READ | _WRITE if self._link.wants_write else _READ
                 if interest != self._interest:
-                    self._selector.modify(self._link.fileno(), interest)
+                    self._poll.modify(self._link.fileno(), interest)
                     self._interest = interest
-                for key, mask in self._selector.select(self._timeout()):
-                    self._ready(key.fd, mask)
+                for fd, events in self._poll.poll(self._timeout()):
+                    self._ready(fd, events)
                 self._check_deadlines()
         except LinkClosed:
             pass
@@ -121,13 +111,15 @@ class Node:
             with contextlib.suppress(OSError):
                 launcher.prepare()
 
-    def _timeout(self) -> float | None:
-        """How long to wait for something to happen, in seconds; None for ever."""
+    def _timeout(self) -> int | None:
+        """How long to wait for something to happen, in milliseconds; None for ever."""
         deadlines = [when for running in self._tasks.values() if (when := running.run.deadline) is not None]
         if self._rest_at is not None:
             deadlines.append(self._rest_at)
         self._next = min(deadlines) if deadlines else None
-        return None if self._next is None else max(0.0, self._next - time.monotonic())
+        if self._next is None:
+            return None
+        return math.ceil(1000 * max(0.0, min(self._next - time.monotonic(), LONGEST)))
 
     def _check_deadlines(self) -> None:
         now = time.monotonic()
@@ -143,11 +135,11 @@ class Node:
             for launcher in self._launchers.values():
                 self._ending += launcher.rest()
 
-    def _ready(self, fd: int, mask: int) -> None:
+    def _ready(self, fd: int, events: int) -> None:
         if fd == self._link.fileno():
-            if mask & selectors.EVENT_WRITE:
+            if events & _WRITE:
                 self._link.flush()
-            if mask & selectors.EVENT_READ:
+            if events & ~_WRITE:
                 for message in self._link.receive():
                     self._take(message)
         elif fd == self._wakeup:
@@ -158,10 +150,13 @@ class Node:
             self._hear(self._helpers[fd])
         else:
             running = self._by_fd.get(fd)
-            if running is not None and mask & selectors.EVENT_WRITE:
-                self._write(running)
-            if running is not None and mask & selectors.EVENT_READ:
+            if running is None:
+                return
+            # What came before this in the same turn may have ended the conversation.
+            if fd == running.worker.read_fd and running.listened:
                 self._read(running)
+            elif fd == running.worker.write_fd and running.blocked:
+                self._write(running)
 
     def _take(self, message: Any) -> None:
         match message:
@@ -217,7 +212,7 @@ class Node:
             then(order, Outcome(failure=f"{type(error).__name__}: {error}"))
         else:
             self._helpers[helper.read_fd] = helper
-            self._selector.register(helper.read_fd, selectors.EVENT_READ)
+            self._poll.register(helper.read_fd, _READ)
 
     def _hear(self, helper: Helper) -> None:
         outcome = helper.hear()
@@ -227,7 +222,7 @@ class Node:
 
     def _forget(self, helper: Helper) -> None:
         del self._helpers[helper.read_fd]
-        self._selector.unregister(helper.read_fd)
+        self._poll.unregister(helper.read_fd)
 
     def _save(self, running: _Running) -> None:
         """Have the outputs of a task stored that is done. Its worker is ended now: nobody listens to it any more."""
@@ -259,7 +254,7 @@ class Node:
         running = _Running(run, worker)
         self._tasks[order.key] = running
         self._by_fd[worker.read_fd] = self._by_fd[worker.write_fd] = running
-        self._selector.register(worker.read_fd, selectors.EVENT_READ)
+        self._poll.register(worker.read_fd, _READ)
         self._link.post(WorkerStarted(order.key, worker.pid))
         self._rest_at = time.monotonic() + _REST
         self._spares_used = True
@@ -303,9 +298,9 @@ class Node:
         if bool(running.outbox) != running.blocked:
             running.blocked = not running.blocked
             if running.blocked:
-                self._selector.register(running.worker.write_fd, selectors.EVENT_WRITE)
+                self._poll.register(running.worker.write_fd, _WRITE)
             else:
-                self._selector.unregister(running.worker.write_fd)
+                self._poll.unregister(running.worker.write_fd)
 
     def _reap(self) -> None:
         """Look which workers have ended; their last frames may still be in the pipe."""
@@ -358,10 +353,10 @@ class Node:
     def _stop_listening(self, running: _Running) -> None:
         if running.listened:
             running.listened = False
-            self._selector.unregister(running.worker.read_fd)
+            self._poll.unregister(running.worker.read_fd)
         if running.blocked:
             running.blocked = False
-            self._selector.unregister(running.worker.write_fd)
+            self._poll.unregister(running.worker.write_fd)
 
     def _stray_output(self, running: _Running) -> None:
         """Report what went to descriptors 1 and 2 past Python: it would end up in the protocol pipe (trap 45)."""
@@ -393,17 +388,6 @@ def _ends_soon(worker: Launched) -> int | None:
     return None
 
 
-def _warm_up() -> None:
-    """Do once what every worker would do for the first time: import, fill caches, set up OpenSSL's md5."""
-    for name in _PRELOADED:
-        importlib.import_module(name)
-    from discolocal.wire import names
-    from discolocal.worker.classic.names import inject
-
-    names.hex2("")
-    inject((), {})
-
-
 def _low(fd: int) -> int:
     """Move a descriptor to the lowest free number."""
     moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
@@ -419,10 +403,10 @@ def main(fd: int, sentinel: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Low numbers, whatever the caller had open: a worker closes all descriptors of its node up to a limit.
     fd, _ = _low(fd), _low(sentinel)
-    _warm_up()
+    preloaded.warm_up()
     faulthandler.enable(2)  # in its forks as well, where this is the file of what they print
     hash_seed = os.environ.pop("PYTHONHASHSEED", None)  # the node's own affair, and its programs'
-    link = Link(socket.socket(fileno=fd))
+    link = Link(fd)
     gc.collect()
     gc.freeze()  # workers are forks: objects made so far are never looked at by their collectors
     code = 1

@@ -29,7 +29,10 @@ from discolocal.cluster.link import Link, LinkClosed
 from discolocal.cluster.orders import READY, import_path
 from discolocal.cluster.watcher import watcher
 
-_PROGRAM = "import sys; sys.path[:] = {path!r}; from discolocal.cluster.node import main; main({fd}, {sentinel})"
+_PROGRAM = (
+    "import sys; sys.path[:] = {path!r}; import discolocal.cluster.preloaded;"
+    " from discolocal.cluster.node import main; main({fd}, {sentinel})"
+)
 _IDLE_GROUPS = 2  # groups of nodes of one shape that wait for the next cluster; more are ended
 _HASH_SEED = 0x5EED  # any fixed number: the seeds of the nodes differ, and are the same in every run
 
@@ -73,7 +76,7 @@ class NodeProcess(BaseProcess):  # type: ignore[misc]
         self.number = number
         self.ready = False
         ours, self.child_socket = socket.socketpair()
-        self.link = Link(ours)
+        self.link = Link(ours.detach())
         self.start()
         self.child_socket.close()
         watcher.add_node(self.pid)

@@ -255,6 +255,13 @@ def test_it_never_says_anything(hasty: LocalCluster) -> None:
     assert last_words(course) == NO_WORDS
 
 
+def test_the_longest_patience() -> None:
+    """A year: more milliseconds than `poll` takes. The program is silent till the node waits for nothing else."""
+    program = b"#!/bin/sh\nsleep 1.3\ncat said >&2\ncat >/dev/null\n"
+    with LocalCluster(nodes=1, start="exec", max_failures=0, timeouts=9e5) as patient:
+        assert run(patient, pack(BEGIN + DONE, program=program)).error is None
+
+
 def test_a_task_that_computes_is_not_timed_out(hasty: LocalCluster) -> None:
     course = run(hasty, pack(BEGIN, f"sleep 2; printf '{DONE.decode().strip()}\\n' >&2; sleep 100"))
     assert course.error is None and course.events[0].startswith("DONE: Task finished in 0:00:0")

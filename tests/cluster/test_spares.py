@@ -71,14 +71,14 @@ def test_spares_double_while_they_are_used_up_quickly(monkeypatch: pytest.Monkey
     monkeypatch.setattr(Fork, "_fork", lambda self: Waiting())
     fork = Fork()
     made = []
-    for pause in (0.0, 0.1, 0.1, 0.1, 0.1, 100.0, 0.1):
+    for pause in (0.0, 0.1, 0.1, 0.1, 0.1, 0.1, 100.0, 0.1):
         now[0] += pause
         fork.prepare()
         made.append(len(fork.spares()))
         fork.prepare()
         assert len(fork.spares()) == made[-1], "there are some"
         fork._spares.clear()
-    assert made == [1, 2, 4, 8, 8, 1, 2]
+    assert made == [1, 2, 4, 8, 16, 16, 1, 2]
 
 
 def test_only_one_spare_is_left_when_no_task_comes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +93,7 @@ def test_only_one_spare_is_left_when_no_task_comes(monkeypatch: pytest.MonkeyPat
 
 @pytest.fixture
 def links() -> Iterator[tuple[Link, Link]]:
-    both = [Link(end) for end in socket.socketpair()]
+    both = [Link(end.detach()) for end in socket.socketpair()]
     yield both[0], both[1]
     for link in both:
         link.close()
