@@ -10,13 +10,13 @@ import contextlib
 import os
 import pickle
 import sys
-import threading
 from functools import lru_cache
 from io import BytesIO
 from types import CodeType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from discolocal.error import DiscoError
+from discolocal.threads import ForkLock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -29,16 +29,7 @@ LOCAL, PYTHON, INSTALLED = "local", "python", "installed"
 PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes})
 _MANY = 64  # inputs of a job
 _stdlib = os.path.dirname(os.path.realpath(os.__file__)) + os.sep
-_lock = threading.Lock()
-
-
-def _forked() -> None:
-    """Renew the lock in a child process: another thread of its parent may have held it, and is not there any more."""
-    global _lock
-    _lock = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_forked)
+_lock = ForkLock()
 
 
 @lru_cache(maxsize=4096)

@@ -19,7 +19,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "discolocal"
 
 LAYERS = (
     ("wire", "error"),
-    ("worker", "schemes", "task", "jobdata", "util", "func", "fileutils", "active", "modutil", "netstring", "node"),
+    ("worker", "schemes", "task", "jobdata", "util", "func", "fileutils", "active", "modutil", "netstring", "node")
+    + ("threads",),
     ("settings", "job", "chain", "core", "reading", "profiles", "monitor", "compat")
     + ("ddfs", "tags", "tagservice", "pushing", "chunks"),
     ("cluster",),

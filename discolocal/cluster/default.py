@@ -6,25 +6,16 @@ It is made when it is first asked for, and closed at exit.
 from __future__ import annotations
 
 import os
-import threading
 from typing import Any
 
 from discolocal.cluster.local import LocalCluster
 from discolocal.error import DiscoError
+from discolocal.threads import ForkLock
 
-_lock = threading.Lock()
+_lock = ForkLock()
 _options: dict[str, Any] = {}
 _cluster: LocalCluster | None = None
 _owner = 0
-
-
-def _forked() -> None:
-    """Another thread of the parent may have held the lock, and is not there any more."""
-    global _lock
-    _lock = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_forked)
 
 
 def configure(**options: Any) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,6 +16,7 @@ from discolocal.cluster.orders import JobOrder, import_path
 from discolocal.cluster.state import JobState
 from discolocal.error import DiscoError
 from discolocal.schemes import scheme_dir
+from discolocal.threads import ForkLock
 from discolocal.wire import names
 from discolocal.wire.jobpack import JobPack
 from discolocal.wire.packcheck import InvalidPack, JobInfo, JobInput, check
@@ -25,16 +25,8 @@ from discolocal.worker.client import warn
 if TYPE_CHECKING:
     from discolocal.cluster.faults import Faults
 
-_name_lock = threading.Lock()
+_name_lock = ForkLock()
 
-
-def _forked() -> None:
-    """In a fork of the caller: another thread of the parent may have held the lock."""
-    global _name_lock
-    _name_lock = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_forked)
 _last_name = ""
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import ast
 import contextlib
-import os
-import threading
 import warnings
 from typing import TYPE_CHECKING
 
+from discolocal.threads import ForkLock
 from discolocal.worker.travel.sources import Import, Source, Unit
 
 if TYPE_CHECKING:
@@ -21,17 +20,8 @@ _LISTING = {"iter_modules", "walk_packages"}
 _CHOICES = {"version_info", "platform", "name", "implementation"}  # of sys and os: what an `if` chooses an import by
 
 
-_lock = threading.Lock()
+_lock = ForkLock()
 """Filters of warnings are those of the whole process; and see `_tree`."""
-
-
-def _forked() -> None:
-    """Renew the lock in a child process: another thread of its parent may have held it, and is not there any more."""
-    global _lock
-    _lock = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_forked)
 
 
 def _tree(data: bytes) -> ast.Module:
