@@ -227,6 +227,14 @@ BUGS: list[tuple[str, Any, Any, dict[str, Any]]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_a_key_that_passed_before_an_equal_one_of_another_type_occurred_is_no_chance(seed: int) -> None:
+    with pytest.raises(LawBroken, match="equal keys"):
+        check_partitioner(
+            lambda key, nr, params: crc(repr(key)) % nr, keys=st.integers(0, 3) | st.booleans(), seed=seed
+        )
+
+
 @pytest.mark.parametrize(("function", "laws", "options"), [bug[1:] for bug in BUGS], ids=[bug[0] for bug in BUGS])
 def test_a_bug_is_found(function: Any, laws: str | tuple[str, ...], options: dict[str, Any]) -> None:
     with pytest.raises(LawBroken) as broken:

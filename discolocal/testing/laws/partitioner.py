@@ -125,6 +125,9 @@ class _Law:
         self.known: dict[Any, tuple[Any, int]] = {}
         self.counts: set[int] = set()
         self.unequal = ""
+        #: What is tried now, and what has passed: types of keys that occur later make no other result of it.
+        self.example: tuple[str, int] = ("", 0)
+        self.passed: set[tuple[str, int]] = set()
 
     def others(self) -> Interpreters:
         """Fresh interpreters that know the function, as it is now."""
@@ -156,6 +159,7 @@ class _Law:
     def check(self, example: tuple[list[Any], int]) -> None:
         """Raise LawBroken if the keys of one task break a law with this number of partitions."""
         keys, count = example
+        self.example = python(keys), count
         self.counts.add(count)
         labels = self._task(self.parts, keys, count)
         taken = [(key, label) for key, label in zip(keys, labels) if label is not None]
@@ -169,6 +173,7 @@ class _Law:
                 self._remember(other, count, its_label)
         if self.monotone:
             self._check_order([pair for pair in taken if self.kinds.meant(pair[0])], count)
+        self.passed.add(self.example)
 
     def _task(self, parts: Parts, keys: Iterable[Any], count: int, strict: bool = True) -> list[int | None]:
         """The labels of keys in one task; None for a key that is none of this function's (see `Kinds`).
@@ -277,6 +282,8 @@ class _Law:
             if not (self.kinds.occurs(before) and self.kinds.occurs(key)):
                 unequal = f"{python(before)} and {python(key)} are equal and have different partitions"
                 self.unequal = min(self.unequal or unequal, unequal, key=len)
+                return
+            if self.example in self.passed:
                 return
             self.broken(
                 "equal keys have the same partition",
