@@ -77,8 +77,13 @@ class NodeProcess(BaseProcess):  # type: ignore[misc]
         self.ready = False
         ours, self.child_socket = socket.socketpair()
         self.link = Link(ours.detach())
-        self.start()
-        self.child_socket.close()
+        try:
+            self.start()
+        except BaseException:
+            self.link.close()
+            raise
+        finally:
+            self.child_socket.close()
         watcher.add_node(self.pid)
 
     def receive(self) -> list[Any]:

@@ -14,6 +14,7 @@ import pytest
 from discolocal import Job, LocalCluster
 from discolocal.cluster.fork import Fork
 from discolocal.cluster.link import Link, LinkClosed
+from discolocal.cluster.pool import NodeProcess
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks for processes in /proc")
 
@@ -89,6 +90,17 @@ def test_only_one_spare_is_left_when_no_task_comes(monkeypatch: pytest.MonkeyPat
     assert [one.ended for one in ended] == [["kill", "close"]] * 2
     assert len(fork.spares()) == 1
     assert fork.rest() == []
+
+
+def test_a_node_that_cannot_be_started_leaves_no_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*args: Any, **options: Any) -> Any:
+        raise OSError("no more processes")
+
+    monkeypatch.setattr("discolocal.cluster.pool.subprocess.Popen", fails)
+    before = set(os.listdir("/proc/self/fd"))
+    with pytest.raises(OSError, match="no more processes"):
+        NodeProcess(0)
+    assert set(os.listdir("/proc/self/fd")) == before
 
 
 @pytest.fixture
