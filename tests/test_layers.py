@@ -154,10 +154,28 @@ def test_wire_opens_no_file_and_starts_no_process() -> None:
     assert not found, "\n".join(found)
 
 
+def loaded_by(modules: str) -> set[str]:
+    """The modules that a fresh Python has when it has imported these."""
+    program = [sys.executable, "-c", f"import sys, {modules}; print(*sys.modules)"]
+    done = subprocess.run(program, cwd=PACKAGE.parent, capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
 def test_importing_the_package_is_light() -> None:
     """`import discolocal` loads nothing of the cluster and nothing heavy: names are found when asked for."""
     heavy = {"discolocal.cluster", "multiprocess", "cloudpickle", "click", "tqdm", "asyncio", "zipfile", "http.client"}
-    code = "import sys, discolocal; print(*sys.modules)"
-    program = [sys.executable, "-c", code]
-    done = subprocess.run(program, cwd=PACKAGE.parent, capture_output=True, text=True, check=True)
-    assert not heavy & set(done.stdout.split())
+    assert not heavy & loaded_by("discolocal")
+
+
+def test_what_tasks_need_is_imported_without_anything_of_the_node() -> None:
+    loaded = loaded_by("discolocal.cluster.preloaded")
+    assert {name for name in loaded if name.startswith("discolocal.cluster")} == {
+        "discolocal.cluster",
+        "discolocal.cluster.preloaded",
+    }
+    assert {"cloudpickle", "discolocal.schemes.scheme_disco", "discolocal.worker.classic.worker"} <= loaded
+
+
+def test_a_node_is_small_as_each_of_its_forks_pays_for_its_memory() -> None:
+    loaded = loaded_by("discolocal.cluster.preloaded, discolocal.cluster.node")
+    assert not loaded & {"socket", "multiprocess", "tqdm", "click", "tempfile", "hashlib", "random", "urllib.request"}

@@ -10,12 +10,17 @@ from __future__ import annotations
 import os
 import pickle
 import struct
+import time
 from typing import Any
 
-LONGEST = 86_400.0
-"""Seconds for which a link may be polled at once: the system counts milliseconds, in 31 bits."""
+_LONGEST = 86_400.0  # seconds of one wait: the system counts milliseconds, in 31 bits
 _LENGTH = struct.Struct("!I")
 _CHUNK = 1 << 16  # bytes read at once: more would be mapped and unmapped for every read
+
+
+def seconds_until(deadline: float) -> float:
+    """How long a link may be polled: until `deadline`, in seconds of `time.monotonic`, but at most a day at once."""
+    return max(0.0, min(deadline - time.monotonic(), _LONGEST))
 
 
 class LinkClosed(Exception):

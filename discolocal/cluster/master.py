@@ -21,7 +21,7 @@ from typing import Any
 
 from discolocal.cluster.homes import LOCK_TIME
 from discolocal.cluster.jobrun import JobRun, Work
-from discolocal.cluster.link import LONGEST, LinkClosed
+from discolocal.cluster.link import LinkClosed, seconds_until
 from discolocal.cluster.orders import Key, MoreInputs, TaskEnd, TaskEvent, WorkerStarted, order_inputs
 from discolocal.cluster.pool import NodeProcess, pool
 from discolocal.cluster.scheduler import Placement, Scheduler
@@ -284,9 +284,7 @@ class Master:
             self._deadlines[order.key] = time.monotonic() + _START_PATIENCE + unpacking
 
     def _timeout(self) -> float | None:
-        if not self._deadlines:
-            return None
-        return max(0.0, min(min(self._deadlines.values()) - time.monotonic(), LONGEST))
+        return seconds_until(min(self._deadlines.values())) if self._deadlines else None
 
     def _check_deadlines(self) -> None:
         now = time.monotonic()

@@ -35,7 +35,7 @@ from discolocal.cluster.execution import TaskRun
 from discolocal.cluster.fork import Fork
 from discolocal.cluster.helper import Helper, Outcome
 from discolocal.cluster.launch import Launched, Launcher
-from discolocal.cluster.link import LONGEST, Link, LinkClosed
+from discolocal.cluster.link import Link, LinkClosed, seconds_until
 from discolocal.cluster.orders import READY, Key, MoreInputs, TaskEnd, TaskEvent, TaskOrder, WorkerStarted
 from discolocal.wire import event as texts
 
@@ -117,9 +117,7 @@ class Node:
         if self._rest_at is not None:
             deadlines.append(self._rest_at)
         self._next = min(deadlines) if deadlines else None
-        if self._next is None:
-            return None
-        return math.ceil(1000 * max(0.0, min(self._next - time.monotonic(), LONGEST)))
+        return None if self._next is None else math.ceil(1000 * seconds_until(self._next))
 
     def _check_deadlines(self) -> None:
         now = time.monotonic()

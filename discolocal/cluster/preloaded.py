@@ -6,16 +6,16 @@ the node's own modules these objects lie on more pages. That is worth a fortieth
 
 from __future__ import annotations
 
-import traceback  # noqa: F401
+import traceback  # noqa: F401  only imported, for the forks
 
-import cloudpickle  # noqa: F401
+import cloudpickle  # noqa: F401  the same, and so all that follow
 
 import discolocal.job
 import discolocal.schemes.scheme_dir
 import discolocal.schemes.scheme_raw
 import discolocal.util
 import discolocal.worker.jobhome
-import discolocal.worker.pipeline.worker  # noqa: F401
+import discolocal.worker.pipeline.worker  # noqa: F401  see above
 from discolocal.wire import names
 from discolocal.worker.classic.names import inject
 

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from discolocal.cluster.faults import Faults
 
 _name_lock = ForkLock()
-
 _last_name = ""
 
 

@@ -55,7 +55,7 @@ class Answering:
         raise AttributeError(name)
 
 
-Pair = collections.namedtuple("Pair", "a b")  # noqa: PYI024
+Pair = collections.namedtuple("Pair", "a b")  # noqa: PYI024  of this kind are the tuples of users
 
 
 class Point(NamedTuple):
@@ -163,7 +163,7 @@ class Registered:
     pass
 
 
-copyreg.pickle(Registered, lambda one: (make_reduced, (2,)))  # type: ignore[arg-type]
+copyreg.pickle(Registered, lambda one: (make_reduced, (2,)))
 
 
 class RegisteredState:
@@ -174,7 +174,8 @@ def set_registered(one: Any, state: Any) -> None:
     ran("state setter")
 
 
-copyreg.pickle(RegisteredState, lambda one: (object, (), 1, None, None, set_registered))  # type: ignore
+# Its types know nothing of the sixth item.
+copyreg.pickle(RegisteredState, lambda one: (object, (), 1, None, None, set_registered))  # type: ignore[arg-type, return-value]
 
 
 class Mortal:
@@ -253,11 +254,13 @@ class OwnDict:
 class Reloading:
     """Its class names an instance of it: that is made before the class has what it says of its making."""
 
+    one: Any
+
     def __reduce__(self) -> Any:
         return make_reduced, (3,)
 
 
-Reloading.one = Reloading()  # type: ignore[attr-defined]
+Reloading.one = Reloading()
 
 
 class Called:
@@ -271,14 +274,14 @@ class ByInstance:
 
 
 _called = Called()
-copyreg.pickle(ByInstance, lambda one: (_called, ()))  # type: ignore
+copyreg.pickle(ByInstance, lambda one: (_called, ()))
 
 
 class ByPartial:
     pass
 
 
-copyreg.pickle(ByPartial, lambda one: (functools.partial(make_reduced, 4), ()))  # type: ignore
+copyreg.pickle(ByPartial, lambda one: (functools.partial(make_reduced, 4), ()))
 
 
 class Stamp:
@@ -288,7 +291,7 @@ class Stamp:
         self.made = made, given
 
 
-copyreg.pickle(Stamp, lambda one: one.made)  # type: ignore
+copyreg.pickle(Stamp, lambda one: one.made)
 
 
 class Slotted:
@@ -303,7 +306,11 @@ class Slotted:
         ran("setter")
 
 
-copyreg.pickle(Slotted, lambda one: (copyreg._reconstructor, (Slotted, object, None), (None, {"field": 1})))  # type: ignore
+# The function is what pickles of protocol 1 call, and has no types.
+copyreg.pickle(
+    Slotted,
+    lambda one: (copyreg._reconstructor, (Slotted, object, None), (None, {"field": 1})),  # type: ignore[attr-defined]
+)
 
 
 def functions_made_by_hand() -> Any:
